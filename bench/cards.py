@@ -1,0 +1,251 @@
+"""Method cards: what is known of a method without importing it.
+
+A card is the TOML file ``presets/<name>.toml`` in the folder of the adapter's module. It names the
+paper, the kinds of budget and labels, and gives every parameter a value with its source; presets
+then say where tier, dataset or budget call for another value. A method without a card (a stranger's
+first try) is imported and its dataclass defaults count.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from functools import cache
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bench import plugins
+from bench.errors import BadFile, ContractError, InvalidValue, UnknownName
+from bench.recipes import Recipe
+from bench.specs import Budget, BudgetKind
+from bench.trials import Tier, Track
+
+Scalar = bool | int | float | str
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Sourced(_Table):
+    """A value and where it comes from (paper and table, release and file, own measurement)."""
+
+    value: Scalar
+    source: Annotated[str, Field(min_length=1)]
+
+
+class Preset(_Table):
+    """Values for the trials that match; of several matches the later one in the file wins."""
+
+    tier: Tier | None = None
+    dataset: str | None = None
+    budget: int | None = None
+    parameters: dict[str, Sourced] = {}
+    native: dict[str, Sourced] = {}
+
+    def matches(self, tier: Tier, dataset: str, budget: Budget) -> bool:
+        """Whether every key that the preset gives agrees."""
+        return (
+            self.tier in (None, tier)
+            and self.dataset in (None, dataset)
+            and self.budget in (None, budget.count)
+        )
+
+
+class Card(_Table):
+    """A method's card.
+
+    Attributes:
+        title: the method's name in words.
+        paper: authors, venue, arXiv id.
+        version: raised whenever the adapter's numbers change.
+        budgets: kinds of budget the method can be given.
+        labels: what kind of labels it hands over.
+        parameters: every parameter with its value and source.
+        native: fields of the evaluation recipe (and ``preprocessing``) that the method's own paper
+            prescribes instead of the protocol's.
+        preset: values for certain tiers, datasets and budgets.
+    """
+
+    title: str
+    paper: str
+    version: Annotated[int, Field(ge=1)] = 1
+    budgets: tuple[BudgetKind, ...] = ("ipc",)
+    labels: Literal["hard", "soft", "learned"] = "hard"
+    parameters: dict[str, Sourced] = {}
+    native: dict[str, Sourced] = {}
+    preset: tuple[Preset, ...] = ()
+
+    def resolve(self, tier: Tier, dataset: str, budget: Budget) -> dict[str, Sourced]:
+        """Every parameter's value for a trial, with its source."""
+        values = dict(self.parameters)
+        for preset in self.preset:
+            if preset.matches(tier, dataset, budget):
+                values |= preset.parameters
+        return values
+
+    def native_fields(self, tier: Tier, dataset: str, budget: Budget) -> dict[str, Sourced]:
+        """What the native track changes for a trial: recipe fields and ``preprocessing``."""
+        values = dict(self.native)
+        for preset in self.preset:
+            if preset.matches(tier, dataset, budget):
+                values |= preset.native
+        return values
+
+
+@cache
+def card(name: str) -> Card:
+    """The card of the method registered as ``name``.
+
+    Raises:
+        UnknownName: no such method.
+        BadFile: its card is no valid card; the message names the first fault.
+    """
+    path = _card_path(name)
+    if path is None:
+        return _card_of_class(name)
+    try:
+        return _check(Card.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))), path)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadFile(f"The card {path} cannot be read: {error}.") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise BadFile(f"The card {path} is wrong at {where}: {first['msg']}.") from error
+
+
+def _check(read: Card, path: Path) -> Card:
+    for preset in read.preset:
+        for key in preset.parameters:
+            if key not in read.parameters:
+                raise BadFile(f"The card {path} presets {key!r}, which is no parameter of it.")
+    return read
+
+
+def _card_path(name: str) -> Path | None:
+    if name not in plugins.names("methods"):
+        raise UnknownName("method", name, plugins.names("methods"))
+    (point,) = entry_points(group="bench.methods", name=name)
+    package = point.module.rpartition(".")[0]
+    found = find_spec(package) if package else None
+    for folder in (found.submodule_search_locations or ()) if found else ():
+        path = Path(folder) / "presets" / f"{name}.toml"
+        if path.is_file():
+            return path
+    return None
+
+
+def _card_of_class(name: str) -> Card:
+    """A card from the adapter's own dataclass."""
+    adapter = plugins.load("methods", name)
+    try:
+        defaults = {
+            field.name: Sourced(value=field.default, source=f"default of {adapter.__name__}")
+            for field in fields(adapter)
+            if field.default is not MISSING
+        }
+        return Card(
+            title=(adapter.__doc__ or name).splitlines()[0],
+            paper=getattr(adapter, "paper", ""),
+            version=getattr(adapter, "version", 1),
+            budgets=getattr(adapter, "budgets", ("ipc",)),
+            labels=getattr(adapter, "labels", "hard"),
+            parameters=defaults,
+        )
+    except (TypeError, ValidationError) as error:
+        raise ContractError(
+            f"The method {name!r} has no card, and its class is no dataclass of plain values: "
+            f"{error}. Give every parameter a default or write presets/{name}.toml beside it."
+        ) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolved:
+    """A method ready to be built.
+
+    Attributes:
+        parameters: every parameter's value.
+        preset: the tier whose presets apply, and what the command line changed.
+    """
+
+    parameters: dict[str, Scalar]
+    preset: str
+
+
+def resolve(
+    name: str, tier: Tier, dataset: str, budget: Budget, changes: Mapping[str, Any] | None = None
+) -> Resolved:
+    """Parameters of a method for one cell: card, then presets, then ``changes``.
+
+    Raises:
+        UnknownName: a change names no parameter of the method.
+        InvalidValue: a change has the wrong type.
+    """
+    values = {key: entry.value for key, entry in card(name).resolve(tier, dataset, budget).items()}
+    for key, given in (changes or {}).items():
+        if key not in values:
+            raise UnknownName(f"parameter of {name}", key, values)
+        values[key] = _like(values[key], given, f"{name}.{key}")
+    changed = "".join(f" {key}={values[key]}" for key in sorted(changes or {}))
+    return Resolved(parameters=values, preset=f"{tier}{changed}")
+
+
+def _like(current: Scalar, given: Any, where: str) -> Scalar:
+    """``given`` as the type of ``current``; texts come from the command line."""
+    kind = type(current)
+    texts = {"true": True, "false": False}
+    try:
+        if kind is bool:
+            return texts[str(given).lower()]
+        if kind is int and not isinstance(given, bool) and float(given) == int(float(given)):
+            return int(float(given))
+        if kind is float and not isinstance(given, bool):
+            return float(given)
+        if kind is str:
+            return str(given)
+    except (ValueError, KeyError, OverflowError, TypeError):
+        pass
+    raise InvalidValue(f"{where} is {given!r}; give a value of type {kind.__name__}.")
+
+
+def native_track(
+    name: str, standard: Recipe, tier: Tier, dataset: str, budget: Budget
+) -> tuple[Recipe, str]:
+    """The recipe and the pixel space that the method's own paper prescribes.
+
+    Fields that the card leaves alone are the protocol's.
+    """
+    entries = card(name).native_fields(tier, dataset, budget)
+    changes: dict[str, Any] = {key: entry.value for key, entry in entries.items()}
+    preprocessing = str(changes.pop("preprocessing", "normalize"))
+    return standard.with_changes(changes), preprocessing
+
+
+def recipe_for(
+    name: str, track: Track, standard: Recipe, tier: Tier, dataset: str, budget: Budget
+) -> tuple[Recipe, str]:
+    """Recipe and pixel space of a track."""
+    if track == "standard":
+        return standard, "normalize"
+    return native_track(name, standard, tier, dataset, budget)
+
+
+def build(name: str, parameters: Mapping[str, Any]) -> Any:
+    """The adapter of method ``name`` with these parameters.
+
+    Raises:
+        ContractError: the adapter does not take them.
+        InvalidValue: the adapter refuses a value.
+    """
+    adapter = plugins.load("methods", name)
+    try:
+        return adapter(**parameters)
+    except TypeError as error:
+        raise ContractError(
+            f"The method {name!r} does not take its parameters: {error}."
+        ) from error

@@ -1,0 +1,111 @@
+"""``bench evaluate``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.cli import options as shared
+from bench.cli.options import (
+    DataRootOption,
+    DatasetOption,
+    DeviceOption,
+    JsonOption,
+    NetworksOption,
+)
+
+if TYPE_CHECKING:
+    from bench.api import Evaluation
+
+
+def evaluate(
+    file: Annotated[Path, typer.Argument(help="A synthetic set: a file or folder of any tool.")],
+    dataset: DatasetOption,
+    network: NetworksOption = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many students.")] = 5,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Of each student.")] = 1000,
+    augmentation: Annotated[
+        str, typer.Option("--augmentation", help="Of the students' training.")
+    ] = "dsa",
+    learned_lr: Annotated[
+        bool, typer.Option("--learned-lr", help="Use the set's own learning rate, if it has one.")
+    ] = False,
+    space: Annotated[
+        str,
+        typer.Option("--space", help="Pixel space of the images: auto, model-input, unit, bytes."),
+    ] = "auto",
+    preprocessing: Annotated[
+        str, typer.Option("--preprocessing", help="Pixel space to train in: normalize or zca.")
+    ] = "normalize",
+    budget: Annotated[
+        str | None, typer.Option("--budget", "-b", help="Images per class, to be checked.")
+    ] = None,
+    device: DeviceOption = "auto",
+    data_root: DataRootOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score a synthetic set made elsewhere: train fresh students on it, test each once.
+
+    Reads this suite's files, the `.pt` files of DC, DSA, DM, MTT, TESLA, FTD and DATM, class
+    folders, parquet and `.npz`; nothing is ever unpickled. What does not fit is refused.
+
+    Example: `bench evaluate images_best.pt --dataset cifar10 --space model-input --seeds 5`
+    """
+    from bench import api, datasets, exchange
+    from bench.cli.progress import students
+    from bench.recipes import STANDARD
+    from bench.specs import Budget
+
+    shared.known("preprocessing", [preprocessing], ["normalize", "zca"])
+    train = datasets.load(dataset, data_root=data_root, preprocessing=preprocessing).train
+    imported = exchange.read(
+        file,
+        train.spec,
+        preprocessing=train.preprocessing,
+        space=space,
+        budget=Budget.parse(budget) if budget else None,
+    )
+    recipe = STANDARD.with_changes(
+        {"epochs": epochs, "augmentation": augmentation, "learned_lr": learned_lr}
+    )
+    chosen = shared.names(network) or (train.spec.default_network,)
+    with students(len(chosen) * seeds, epochs) as progress:
+        scores = [
+            api.evaluate(
+                imported.synthetic,
+                dataset=dataset,
+                network=name,
+                seeds=seeds,
+                recipe=recipe,
+                device=device,
+                data_root=data_root,
+                progress=progress,
+            )
+            for name in chosen
+        ]
+    _print(scores, imported.notes, as_json)
+
+
+def _print(scores: list[Evaluation], notes: tuple[str, ...], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"notes": notes, "rows": [_row(score) for score in scores]}))
+        return
+    for note in notes:
+        typer.echo(note)
+    for score in scores:
+        typer.echo(repr(score))
+
+
+def _row(score: Evaluation) -> dict[str, Any]:
+    return {
+        "dataset": score.dataset,
+        "network": score.network,
+        "recipe": score.recipe.as_dict(),
+        "accuracies": score.accuracies,
+        "mean": score.mean,
+        "std": score.std,
+        "interval": score.summary.interval,
+    }

@@ -1,0 +1,122 @@
+"""Options that several commands share, so that they agree in name and meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+
+from bench import plugins
+from bench.errors import InvalidValue, UnknownName
+from bench.plugins import Group
+from bench.specs import Budget
+from bench.trials import TIERS, Tier
+
+
+def complete(group: Group) -> Callable[[str], list[str]]:
+    """Shell completion over the names of a plug-in group."""
+
+    def matching(incomplete: str) -> list[str]:
+        return [name for name in plugins.names(group) if name.startswith(incomplete)]
+
+    return matching
+
+
+MethodOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--method",
+        "-m",
+        help="Method to run; repeat it or separate by commas. Default: every method.",
+        autocompletion=complete("methods"),
+    ),
+]
+DatasetsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--dataset",
+        "-d",
+        help="Dataset name, or `name=path` for your own. Default: the protocol's datasets.",
+        autocompletion=complete("datasets"),
+    ),
+]
+DatasetOption = Annotated[
+    str,
+    typer.Option(
+        "--dataset",
+        "-d",
+        help="Dataset name, or `name=path` for your own.",
+        autocompletion=complete("datasets"),
+    ),
+]
+NetworksOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--network",
+        "-n",
+        help="Student network; repeat it for several.",
+        autocompletion=complete("networks"),
+    ),
+]
+SeedsOption = Annotated[int | None, typer.Option("--seeds", min=1, help="How many repetitions.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 …")]
+StoreOption = Annotated[
+    Path, typer.Option("--store", help="Folder for records, artefacts and caches.")
+]
+DataRootOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-root",
+        envvar="BENCH_DATA",
+        help="Folder with real data; default: `$BENCH_DATA`, else `data/`.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
+
+
+def names(given: list[str] | None) -> tuple[str, ...]:
+    """Repeated and comma-separated values as one tuple, without repetitions."""
+    parts = [part.strip() for value in given or () for part in value.split(",")]
+    return tuple(dict.fromkeys(part for part in parts if part))
+
+
+def known(kind: str, given: Iterable[str], allowed: Iterable[str]) -> None:
+    """Check names.
+
+    Raises:
+        UnknownName: one of ``given`` is not among ``allowed``.
+    """
+    choices = tuple(allowed)
+    for name in given:
+        if name not in choices:
+            raise UnknownName(kind, name, choices)
+
+
+def budgets(given: list[str] | None) -> tuple[Budget, ...]:
+    """Budgets as the command line gives them."""
+    return tuple(Budget.parse(text) for text in names(given))
+
+
+def tier(given: str) -> Tier:
+    """A tier's name, checked."""
+    known("tier", [given], TIERS)
+    return next(name for name in get_args(Tier) if name == given)
+
+
+def changes(given: list[str] | None) -> dict[str, dict[str, str]]:
+    """``method.parameter=value`` texts by method.
+
+    Raises:
+        InvalidValue: a text of another form.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for text in given or ():
+        target, equals, value = text.partition("=")
+        method, dot, parameter = target.partition(".")
+        if not (equals and dot and method and parameter):
+            raise InvalidValue(f"--set {text!r} is not of the form method.parameter=value.")
+        known("method", [method], plugins.names("methods"))
+        found.setdefault(method, {})[parameter] = value
+    return found

@@ -1,0 +1,100 @@
+"""Facts about the machine and the software, as every record states them."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import InvalidValue
+from bench.records import Environment
+
+if TYPE_CHECKING:
+    import torch
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called ``name``; ``auto`` takes CUDA where there is one.
+
+    Raises:
+        InvalidValue: no such device here.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InvalidValue(
+            f"There is no device {name!r} here; give 'auto', 'cpu' or a CUDA device that exists."
+        ) from error
+    return device
+
+
+@cache
+def commit() -> str:
+    """The commit of the checkout that this package runs from; ``""`` when there is none."""
+    here = Path(__file__).resolve().parent
+    command = [
+        "git",
+        "-C",
+        str(here),
+        "describe",
+        "--always",
+        "--dirty",
+        "--abbrev=40",
+        "--exclude=*",
+    ]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+@cache
+def package_version() -> str:
+    """The version of this distribution."""
+    try:
+        return version("distillation-bench")
+    except PackageNotFoundError:
+        import bench
+
+        return bench.__version__
+
+
+@cache
+def describe(device: torch.device, precision: str = "fp32") -> Environment:
+    """What runs here: versions, device, driver, threads, and the calibration kernel's time."""
+    import torch
+
+    from bench.measure import calibrate
+
+    cuda = device.type == "cuda"
+    return Environment(
+        commit=commit(),
+        package=package_version(),
+        python=platform.python_version(),
+        torch=torch.__version__,
+        device=torch.cuda.get_device_name(device) if cuda else _processor(),
+        driver=f"CUDA {torch.version.cuda}" if cuda else "",
+        threads=torch.get_num_threads(),
+        precision=precision,
+        platform=platform.platform(),
+        calibration_seconds=calibrate(device),
+    )
+
+
+def _processor() -> str:
+    """The CPU's model name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    except OSError:
+        names = []
+    return f"CPU {names[0] if names else platform.processor() or platform.machine()}"

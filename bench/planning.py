@@ -1,0 +1,184 @@
+"""From what the user asked for to a list of trials: torch is not imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Protocol
+
+from bench import cards, plugins
+from bench.errors import ContractError, InvalidValue, UnknownName
+from bench.files import digest
+from bench.recipes import Recipe
+from bench.specs import Budget, DatasetSpec
+from bench.trials import Distillation, Split, Tier, Track, Trial
+
+if TYPE_CHECKING:
+    from bench.data import RealSet, SyntheticSource
+    from bench.evaluation import EpochReport, Outcome
+
+
+class Rules(Protocol):
+    """A protocol at one tier: a frozen dataclass; every field is a rule of the game."""
+
+    @property
+    def name(self) -> str:
+        """The protocol's name."""
+
+    @property
+    def version(self) -> int:
+        """Raised with every change of a field."""
+
+    @property
+    def tier(self) -> Tier:
+        """How much compute the rules ask for."""
+
+    @property
+    def default_datasets(self) -> tuple[str, ...]:
+        """Datasets of the grid."""
+
+    @property
+    def default_seeds(self) -> int:
+        """How many repetitions the rules ask for."""
+
+    def plan(self, request: Request) -> Iterable[Trial]:
+        """The trials that answer ``request``."""
+
+    def evaluate(
+        self, trial: Trial, source: SyntheticSource, test: RealSet, report: EpochReport
+    ) -> Outcome:
+        """Score what a method handed over."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What to run.
+
+    Attributes:
+        methods: entry-point names.
+        specs: the datasets by name.
+        checksums: of those datasets that have been read before.
+        budgets: images per class; ``()`` for the protocol's grid.
+        seeds: how many repetitions.
+        tracks: which recipes.
+        split: ``validation`` scores on held-out training data with the selection seeds.
+        changes: parameters changed by the user, per method.
+    """
+
+    methods: tuple[str, ...]
+    specs: Mapping[str, DatasetSpec]
+    checksums: Mapping[str, str]
+    budgets: tuple[Budget, ...] = ()
+    seeds: int
+    tracks: tuple[Track, ...] = ("standard", "native")
+    split: Split = "test"
+    changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def trial(
+        self,
+        rules: Rules,
+        *,
+        method: str,
+        dataset: str,
+        budget: Budget,
+        track: Track,
+        recipe: Recipe,
+        network: str,
+        architecture: str,
+        seed: int,
+    ) -> Trial:
+        """One trial of ``rules``: presets, the user's changes and the track's recipe resolved.
+
+        Args:
+            rules: the protocol at its tier.
+            method: entry-point name.
+            dataset: one of ``specs``.
+            budget: how much the method may hand over.
+            track: which recipe.
+            recipe: the protocol's own recipe; the native track changes it.
+            network: what the method distils with.
+            architecture: the student.
+            seed: of distillation and evaluation alike: a seed is one whole repetition.
+        """
+        resolved = cards.resolve(method, rules.tier, dataset, budget, self.changes.get(method))
+        recipe, preprocessing = cards.recipe_for(method, track, recipe, rules.tier, dataset, budget)
+        return Trial(
+            protocol=rules.name,
+            version=rules.version,
+            protocol_hash=rules_hash(rules),
+            tier=rules.tier,
+            track=track,
+            distillation=Distillation(
+                method=method,
+                version=cards.card(method).version,
+                parameters=resolved.parameters,
+                dataset=dataset,
+                checksum=self.checksums.get(dataset, ""),
+                preprocessing=preprocessing,
+                split=self.split,
+                budget=budget,
+                network=network,
+                seed=seed,
+            ),
+            architecture=architecture,
+            recipe=recipe,
+            seed=seed,
+            preset=resolved.preset,
+        )
+
+
+def load_rules(name: str, tier: Tier) -> Rules:
+    """The protocol registered as ``name`` at ``tier``.
+
+    Raises:
+        UnknownName: no such protocol, or it has no such tier.
+        ContractError: what is registered is no mapping of tiers to rules.
+    """
+    tiers = plugins.load("protocols", name)
+    if not isinstance(tiers, Mapping):
+        raise ContractError(f"The protocol {name!r} must be a mapping from tier to frozen rules.")
+    if tier not in tiers:
+        raise UnknownName(f"tier of {name}", tier, tiers)
+    rules: Rules = tiers[tier]
+    return rules
+
+
+def rules_hash(rules: Any) -> str:
+    """SHA-256 over every field of a protocol's rules."""
+    return digest({item.name: _plain(getattr(rules, item.name)) for item in fields(rules)})
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if hasattr(value, "__dataclass_fields__") else value
+
+
+def choose_seeds(published: Sequence[int], count: int, what: str) -> tuple[int, ...]:
+    """The first ``count`` of a protocol's published seeds.
+
+    Raises:
+        InvalidValue: more are asked for than are published, or none.
+    """
+    if not 1 <= count <= len(published):
+        raise InvalidValue(f"{what} publishes {len(published)} seeds; --seeds {count} cannot be.")
+    return tuple(published[:count])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """The trials that share one distillation; done by one worker, one after the other."""
+
+    distillation: Distillation
+    trials: tuple[Trial, ...]
+
+
+def jobs(trials: Iterable[Trial]) -> list[Job]:
+    """Group trials by what they train on, without duplicates, in the order given."""
+    unique = {trial.id: trial for trial in trials}
+    order = {key: place for place, key in enumerate(t.distillation.key for t in unique.values())}
+    ordered = sorted(unique.values(), key=lambda trial: order[trial.distillation.key])
+    grouped = groupby(ordered, key=lambda trial: trial.distillation.key)
+    return [
+        Job(distillation=members[0].distillation, trials=members)
+        for members in (tuple(group) for _, group in grouped)
+    ]

@@ -1,0 +1,45 @@
+"""Plug-ins over entry points: ours register exactly as a stranger's package would.
+
+Groups: ``bench.methods``, ``bench.protocols``, ``bench.datasets``, ``bench.networks`` and
+``bench.commands``. Listing names imports nothing; loading one imports that one.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Literal
+
+from bench.errors import ContractError, UnknownName
+
+Group = Literal["methods", "protocols", "datasets", "networks", "commands"]
+
+
+@cache
+def _registered(group: Group) -> dict[str, EntryPoint]:
+    found = sorted(entry_points(group=f"bench.{group}"), key=lambda point: point.name)
+    return {point.name: point for point in found}
+
+
+def names(group: Group) -> tuple[str, ...]:
+    """Names registered in ``group``, sorted; imports no plug-in."""
+    return tuple(_registered(group))
+
+
+def load(group: Group, name: str) -> Any:
+    """Import and return the object registered as ``name`` in ``group``.
+
+    Raises:
+        UnknownName: nothing is registered under that name; the nearest name is suggested.
+        ContractError: the plug-in is registered but its module cannot be imported.
+    """
+    point = _registered(group).get(name)
+    if point is None:
+        raise UnknownName(group.removesuffix("s"), name, names(group))
+    try:
+        return point.load()
+    except (ImportError, AttributeError) as error:
+        raise ContractError(
+            f"The {group.removesuffix('s')} {name!r} is registered as {point.value!r} but does not "
+            f"import: {error}. Reinstall the package that provides it."
+        ) from error

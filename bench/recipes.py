@@ -1,0 +1,92 @@
+"""Training recipes as frozen data: what a student is trained with, and nothing about how fast."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal
+
+from bench.errors import InvalidValue, UnknownName
+
+Schedule = Literal["constant", "step", "cosine"]
+LossName = Literal["cross-entropy", "l1-logits", "mse-logits"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnowledgeDistillation:
+    """A teacher of the same recipe, trained on the same synthetic set, helps the student.
+
+    Loss: (1 - alpha) · CE + alpha · temperature² · KL(teacher ‖ student), both softened by
+    ``temperature`` (Model Pool, equation 1).
+
+    Attributes:
+        teacher: the teacher's network.
+        alpha: weight of the teacher, in [0, 1].
+        temperature: softens both distributions; positive.
+    """
+
+    teacher: str
+    alpha: float = 0.5
+    temperature: float = 1.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a fresh student is trained on a synthetic source; SGD, last epoch counts.
+
+    Attributes:
+        epochs: passes over the synthetic source.
+        lr: learning rate at the start.
+        learned_lr: take the source's learned learning rate instead, where it has one.
+        momentum: of SGD.
+        weight_decay: of SGD.
+        batch: synthetic images in one student step.
+        schedule: ``constant``; ``step`` (×0.1 once ``epochs // 2 + 1`` epochs are done, momentum
+            kept); ``cosine`` (to 0 over all epochs).
+        augmentation: a name of ``bench.augment``, drawn anew for every batch.
+        loss: ``cross-entropy`` (hard labels, or softmax of soft ones), or the mean absolute or
+            squared difference between student logits and stored logits.
+        distillation: a teacher beside the labels, or ``None``.
+        precision: ``fp32``; faster ones join when their equivalence is proved.
+    """
+
+    epochs: int
+    lr: float = 0.01
+    learned_lr: bool = False
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    batch: int = 256
+    schedule: Schedule = "step"
+    augmentation: str = "dsa"
+    loss: LossName = "cross-entropy"
+    distillation: KnowledgeDistillation | None = None
+    precision: Literal["fp32"] = "fp32"
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch < 1 or not self.lr > 0:
+            raise InvalidValue(
+                f"A recipe needs epochs ≥ 1, batch ≥ 1 and lr > 0; "
+                f"given {self.epochs}, {self.batch} and {self.lr}."
+            )
+
+    def with_changes(self, changes: dict[str, Any]) -> Recipe:
+        """A copy with some fields replaced.
+
+        Raises:
+            UnknownName: a key that is no field.
+        """
+        known = [f.name for f in fields(self)]
+        for key in changes:
+            if key not in known:
+                raise UnknownName("recipe field", key, known)
+        teacher = changes.get("distillation")
+        if isinstance(teacher, dict):
+            changes = changes | {"distillation": KnowledgeDistillation(**teacher)}
+        return replace(self, **changes)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for hashing and records."""
+        return asdict(self)
+
+
+STANDARD = Recipe(epochs=1000)
+"""The field's common recipe: DSA and DM evaluate with it, trajectory methods with their own lr."""

@@ -1,0 +1,204 @@
+"""Plan a run, do what is not done yet, and record every outcome.
+
+The plan needs no torch: a run that finds everything done answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import datasets, plugins
+from bench.errors import MissingData
+from bench.executors import run_here, run_in_processes
+from bench.planning import Job, Request, Rules, jobs, load_rules
+from bench.records import Record
+from bench.specs import Budget, DatasetSpec
+from bench.store import Store
+from bench.trials import TRACKS, Split, Tier, Track, Trial
+
+if TYPE_CHECKING:
+    from bench.worker import Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What ``bench run`` was asked for.
+
+    Attributes:
+        protocol: entry-point name.
+        tier: how much compute.
+        methods: entry-point names; ``()`` for every method.
+        datasets: names or ``name=path``; ``()`` for the protocol's.
+        budgets: ``()`` for the protocol's.
+        seeds: repetitions; ``None`` for the protocol's.
+        tracks: which recipes.
+        split: ``test``, or ``validation`` for choices.
+        changes: changed parameters, per method.
+        store: where everything is kept.
+        data_root: where real data lie.
+        device: ``auto``, ``cpu``, ``cuda`` …
+        jobs: worker processes; ``None`` for one a core on the CPU and one on a GPU.
+        fresh: do everything again.
+    """
+
+    protocol: str
+    tier: Tier = "quick"
+    methods: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
+    budgets: tuple[Budget, ...] = ()
+    seeds: int | None = None
+    tracks: tuple[Track, ...] = TRACKS
+    split: Split = "test"
+    changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    store: Path = Path("runs")
+    data_root: Path | None = None
+    device: str = "auto"
+    jobs: int | None = None
+    fresh: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a run will do.
+
+    Attributes:
+        options: what was asked for.
+        rules: the protocol at its tier.
+        trials: every trial, without duplicates.
+        done: records of those trials whose outcome stands already.
+        jobs: what is left to do.
+        references: for each dataset the text that loads it.
+    """
+
+    options: Options
+    rules: Rules
+    trials: tuple[Trial, ...]
+    done: Mapping[str, Record]
+    jobs: tuple[Job, ...]
+    references: Mapping[str, str]
+
+
+def plan(options: Options, *, read_data: bool = True) -> Plan:
+    """Resolve names, presets and seeds; find out what is done.
+
+    Args:
+        options: what was asked for.
+        read_data: read datasets that have never been read here, to know their checksums.
+
+    Raises:
+        UnknownName: a protocol, method, dataset or parameter that does not exist.
+        MissingData: a dataset is not on this machine.
+        InvalidValue: a value outside what is allowed.
+    """
+    rules = load_rules(options.protocol, options.tier)
+    references = _references(options, rules)
+    request = Request(
+        methods=options.methods or plugins.names("methods"),
+        specs={name: spec for name, (_, spec) in references.items()},
+        checksums={
+            name: _checksum(text, options, read_data) for name, (text, _) in references.items()
+        },
+        budgets=options.budgets,
+        seeds=rules.default_seeds if options.seeds is None else options.seeds,
+        tracks=options.tracks,
+        split=options.split,
+        changes=options.changes,
+    )
+    trials = tuple({trial.id: trial for trial in rules.plan(request)}.values())
+    standing = {} if options.fresh else Store(options.store).done()
+    done = {trial.id: standing[trial.id] for trial in trials if trial.id in standing}
+    left = jobs(trial for trial in trials if trial.id not in done)
+    return Plan(
+        options=options,
+        rules=rules,
+        trials=trials,
+        done=done,
+        jobs=tuple(left),
+        references={name: text for name, (text, _) in references.items()},
+    )
+
+
+def _references(options: Options, rules: Rules) -> dict[str, tuple[str, DatasetSpec]]:
+    """For each dataset's name the text that loads it, and its spec."""
+    given = options.datasets or rules.default_datasets
+    specs = [(text, datasets.describe(text, data_root=options.data_root)) for text in given]
+    return {spec.name: (text, spec) for text, spec in specs}
+
+
+def _checksum(reference: str, options: Options, read_data: bool) -> str:
+    facts = datasets.facts(reference, data_root=options.data_root)
+    if facts.checksum is not None:
+        return facts.checksum
+    if not read_data:
+        return ""
+    if facts.missing:
+        raise MissingData(facts.missing)
+    datasets.load(reference, data_root=options.data_root)
+    return datasets.facts(reference, data_root=options.data_root).checksum or ""
+
+
+def execute(plan: Plan, handle: Callable[[Event], None]) -> list[Record]:
+    """Do what is left of a plan; every outcome is recorded before ``handle`` sees it.
+
+    Args:
+        plan: what to do.
+        handle: called with progress and outcomes, in this process.
+
+    Returns:
+        The new records, in the order in which trials ended.
+
+    Raises:
+        StoreError: another run holds the store, or it cannot be written.
+        BenchError: something else that the user must put right; finished trials stand.
+    """
+    if not plan.jobs:
+        return []
+    from bench.environment import choose_device
+    from bench.worker import Finished, Settings, abandoned
+
+    options, store, new = plan.options, Store(plan.options.store), []
+    on_cpu = choose_device(options.device).type == "cpu"
+    workers = min(options.jobs or (_cores() if on_cpu else 1), len(plan.jobs))
+    settings = Settings(
+        store=options.store,
+        data_root=options.data_root,
+        references=plan.references,
+        device=options.device,
+        threads=max(1, _cores() // workers),
+        fresh=options.fresh,
+    )
+
+    def record(event: Event) -> None:
+        if isinstance(event, Finished):
+            store.append(event.record, event.correct)
+            new.append(event.record)
+        handle(event)
+
+    def died(job: Job, reason: str) -> None:
+        finished = {entry.id for entry in new}
+        for event in abandoned(job, finished, reason, settings):
+            record(event)
+
+    with store.lock():
+        if workers == 1:
+            run_here(plan.jobs, settings, record)
+        else:
+            run_in_processes(plan.jobs, settings, record, died, workers)
+    return new
+
+
+def _cores() -> int:
+    """CPU cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS has no affinity
+        return os.cpu_count() or 1
+
+
+def failures(records: Sequence[Record]) -> list[Record]:
+    """Records of trials that ran and went wrong; a skipped trial did not."""
+    return [record for record in records if record.status not in ("ok", "skipped")]

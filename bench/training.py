@@ -1,0 +1,163 @@
+"""Training one network under a recipe: the plain loop that everything faster is checked against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from bench.augment import Augmentation
+from bench.data import RealSet, SyntheticSource
+from bench.errors import Diverged, NotApplicable
+from bench.recipes import KnowledgeDistillation, Recipe
+
+TEST_BATCH = 2048
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def batches(source: SyntheticSource, size: int, rng: Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    """One epoch in shuffled mini-batches of ``size``; the last may be smaller."""
+    if isinstance(source, RealSet):
+        for index in torch.randperm(len(source), generator=rng).split(size):
+            yield source.images(index), source.targets(index)
+        return
+    images, labels = source.epoch(rng)
+    order = torch.randperm(len(images), generator=rng).to(images.device)
+    for index in order.split(size):
+        yield images[index], labels[index]
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy to class indices ``(N,)``, or to the softmax of stored logits ``(N, K)``."""
+    return F.cross_entropy(logits, labels if labels.ndim == 1 else labels.softmax(1))
+
+
+def _to_logits(difference: Loss) -> Loss:
+    def loss(logits: Tensor, labels: Tensor) -> Tensor:
+        if labels.ndim == 1:
+            raise NotApplicable("a loss between logits needs soft labels; these labels are hard")
+        return difference(logits, labels)
+
+    return loss
+
+
+LOSSES: dict[str, Loss] = {
+    "cross-entropy": cross_entropy,
+    "l1-logits": _to_logits(F.l1_loss),
+    "mse-logits": _to_logits(F.mse_loss),
+}
+
+
+def distillation_loss(
+    logits: Tensor, labels: Tensor, teacher: Tensor, rule: KnowledgeDistillation
+) -> Tensor:
+    """(1 - α) · CE + α · τ² · KL(teacher ‖ student), both at temperature τ (Model Pool, eq. 1).
+
+    Args:
+        logits: the student's, ``(N, K)``.
+        labels: hard ``(N,)`` or soft ``(N, K)``.
+        teacher: the teacher's logits, ``(N, K)``; constant.
+        rule: α and τ.
+    """
+    divergence = F.kl_div(
+        F.log_softmax(logits / rule.temperature, 1),
+        F.log_softmax(teacher / rule.temperature, 1),
+        reduction="batchmean",
+        log_target=True,
+    )
+    soft = rule.alpha * rule.temperature**2 * divergence
+    return soft + (1 - rule.alpha) * cross_entropy(logits, labels)
+
+
+def learning_rate(recipe: Recipe, start: float, epoch: int) -> float:
+    """The learning rate of epoch ``epoch`` (from 0) when training starts at ``start``."""
+    if recipe.schedule == "step":
+        return start * (0.1 if epoch > recipe.epochs // 2 else 1.0)
+    if recipe.schedule == "cosine":
+        return start * 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * epoch / recipe.epochs))))
+    return start
+
+
+@dataclass(kw_only=True, eq=False)
+class Training:
+    """A network in training; every tensor and generator in it can be checkpointed.
+
+    Attributes:
+        network: what is trained, in place.
+        source: what it is trained on.
+        recipe: how.
+        augment: the recipe's augmentation.
+        shuffle: draws the order of images, and a generator's images.
+        augmenting: draws the augmentations.
+        teacher: a trained teacher for knowledge distillation, or ``None``.
+    """
+
+    network: nn.Module
+    source: SyntheticSource
+    recipe: Recipe
+    augment: Augmentation
+    shuffle: Generator
+    augmenting: Generator
+    teacher: nn.Module | None = None
+    epoch: int = 0
+
+    def __post_init__(self) -> None:
+        recipe, learned = self.recipe, self.source.learning_rate
+        self.start = learned if recipe.learned_lr and learned is not None else recipe.lr
+        self.optimizer = torch.optim.SGD(
+            self.network.parameters(),
+            lr=self.start,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+        )
+
+    def run_epoch(self) -> Tensor:
+        """Train one epoch; return the loss of its last batch, still on the device."""
+        self.network.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.recipe, self.start, self.epoch)
+        loss = torch.zeros(())
+        for images, labels in batches(self.source, self.recipe.batch, self.shuffle):
+            loss = self._step(images, labels)
+        self.epoch += 1
+        return loss
+
+    def _step(self, images: Tensor, labels: Tensor) -> Tensor:
+        images = self.augment(images, self.augmenting)
+        loss = self._loss(images, labels)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach()
+
+    def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        logits = self.network(images)
+        if self.teacher is None or self.recipe.distillation is None:
+            return LOSSES[self.recipe.loss](logits, labels)
+        with torch.no_grad():
+            teacher = self.teacher(images)
+        return distillation_loss(logits, labels, teacher, self.recipe.distillation)
+
+
+@torch.no_grad()
+def predictions(network: nn.Module, real: RealSet) -> Tensor:
+    """Predicted classes of every image of ``real``, ``(N,)`` int64 on the CPU."""
+    network.eval()
+    parts = torch.arange(len(real)).split(TEST_BATCH)
+    return torch.cat([network(real.images(index)).argmax(1) for index in parts]).cpu()
+
+
+def check_finite(loss: Tensor, what: str) -> float:
+    """The loss as a number.
+
+    Raises:
+        Diverged: it is NaN or infinite.
+    """
+    value = float(loss)
+    if not -float("inf") < value < float("inf"):
+        raise Diverged(f"the loss of {what} became {value}")
+    return value

@@ -1,0 +1,281 @@
+"""One job from start to end: distil once, then train and test every student of it.
+
+Whatever goes wrong inside a method or a student becomes a record with its reason; only faults that
+the user must put right (a full disk, missing data) stop the run.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Container, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench import artifacts, datasets, environment
+from bench.data import SyntheticSet, SyntheticSource
+from bench.datasets import RealPair
+from bench.distillation import Distilled, make
+from bench.errors import BadFile, BenchError, ContractError, Diverged, NotApplicable
+from bench.evaluation import Outcome
+from bench.planning import Job, load_rules
+from bench.records import Cost, Costs, Record, Status
+from bench.store import Store
+from bench.trials import Distillation, Trial
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a worker works; nothing in it changes a result's meaning.
+
+    Attributes:
+        store: root of the store.
+        data_root: where real data lie; ``None`` for the usual places.
+        references: for each dataset the text that loads it (its name, or ``name=path``).
+        device: where tensors live.
+        threads: CPU threads of this worker.
+        fresh: distil again even if the store holds the result.
+        checkpoint_seconds: time between two checkpoints.
+    """
+
+    store: Path
+    data_root: Path | None
+    references: Mapping[str, str]
+    device: str
+    threads: int
+    fresh: bool = False
+    checkpoint_seconds: float = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """A job has come this far in one of its phases."""
+
+    job: str
+    phase: str
+    done: int
+    total: int
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """A trial has ended, well or not."""
+
+    job: str
+    record: Record
+    correct: bytes | None
+
+
+Event = Progress | Finished
+Emit = Callable[[Event], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Made:
+    """A synthetic source with what is recorded of it."""
+
+    source: SyntheticSource
+    artifact: str | None
+    prepare: Cost
+    distill: Cost
+
+
+def run_job(job: Job, settings: Settings, emit: Emit) -> None:
+    """Distil and evaluate; emit progress, and one :class:`Finished` for every trial.
+
+    Raises:
+        BenchError: something the user must put right; trials finished so far stand.
+    """
+    torch.set_num_threads(settings.threads)
+    device = environment.choose_device(settings.device)
+    try:
+        made = _distil(job, settings, device, emit)
+    except Exception as error:
+        for trial in job.trials:
+            emit(_failed(job, trial, error, device))
+        return
+    outcomes: dict[str, Outcome] = {}
+    for trial in job.trials:
+        try:
+            outcome = outcomes.get(trial.evaluation_key) or _evaluate(
+                job, trial, made.source, settings, device, emit
+            )
+        except Exception as error:
+            emit(_failed(job, trial, error, device, made))
+            continue
+        outcomes[trial.evaluation_key] = outcome
+        emit(_finished(job, trial, made, outcome, device))
+
+
+def _distil(job: Job, settings: Settings, device: torch.device, emit: Emit) -> _Made:
+    """The job's synthetic source: from the store if it was made before, else made now."""
+    store, plan = Store(settings.store), job.distillation
+    train = _real(settings, plan).train.to(device)
+    if not settings.fresh and (known := _recall(store, plan.key)):
+        return known
+
+    def report(phase: str, done: int, total: int, metrics: Mapping[str, float]) -> None:
+        emit(Progress(job=plan.key, phase=phase, done=done, total=total, metrics=metrics))
+
+    result = make(
+        plan,
+        train,
+        experts=store.experts,
+        checkpoint=store.checkpoint(plan.key),
+        checkpoint_seconds=settings.checkpoint_seconds,
+        report=report,
+    )
+    return _keep(store, plan, result)
+
+
+def _keep(store: Store, plan: Distillation, result: Distilled) -> _Made:
+    """Store what was made; the whole training set is not stored again."""
+    costs = {"prepare": asdict(result.prepare), "distill": asdict(result.distill)}
+    made = _Made(
+        source=result.source,
+        artifact=None,
+        prepare=Cost(**costs["prepare"]),
+        distill=Cost(**costs["distill"]),
+    )
+    if not isinstance(result.source, SyntheticSet):
+        return made
+    scratch = store.artifact(f".{plan.key}")
+    sha256 = artifacts.save(result.source, scratch)
+    scratch.replace(store.artifact(sha256))
+    store.remember(plan.key, costs | {"artifact": sha256, "curve": result.curve})
+    return replace(made, artifact=sha256)
+
+
+def _recall(store: Store, key: str) -> _Made | None:
+    """What the store holds of a distillation; damaged files are left aside with a warning."""
+    try:
+        facts = store.recall(key)
+        if facts is None:
+            return None
+        return _Made(
+            source=artifacts.load(store.artifact(facts["artifact"])),
+            artifact=facts["artifact"],
+            prepare=Cost(**facts["prepare"]),
+            distill=Cost(**facts["distill"]),
+        )
+    except BadFile as error:
+        log.warning("%s It is distilled again.", error)
+        return None
+
+
+def _evaluate(
+    job: Job,
+    trial: Trial,
+    source: SyntheticSource,
+    settings: Settings,
+    device: torch.device,
+    emit: Emit,
+) -> Outcome:
+    test = _real(settings, trial.distillation).test.to(device)
+    phase = f"{trial.track} on {trial.architecture}"
+
+    def report(seed: int, done: int, total: int) -> None:
+        if done % max(1, total // 20) == 0:
+            emit(
+                Progress(job=job.distillation.key, phase=phase, done=done, total=total, metrics={})
+            )
+
+    rules = load_rules(trial.protocol, trial.tier)
+    return rules.evaluate(trial, source, test, report)
+
+
+def _real(settings: Settings, plan: Distillation) -> RealPair:
+    reference = settings.references[plan.dataset]
+    return _load(reference, settings.data_root, plan.split, plan.preprocessing)
+
+
+@lru_cache(maxsize=2)  # the next job mostly wants the same data
+def _load(reference: str, data_root: Path | None, split: Any, preprocessing: Any) -> RealPair:
+    return datasets.load(reference, data_root=data_root, split=split, preprocessing=preprocessing)
+
+
+def _finished(
+    job: Job, trial: Trial, made: _Made, outcome: Outcome, device: torch.device
+) -> Finished:
+    record = Record.of(
+        trial,
+        status="ok",
+        labels=made.source.label_kind,
+        metrics={"accuracy": outcome.accuracy, "loss": outcome.loss},
+        cost=_costs(made, Cost(seconds=outcome.seconds, peak_bytes=outcome.peak_bytes)),
+        environment=environment.describe(device, trial.recipe.precision),
+        artifact=made.artifact,
+        time=_now(),
+    )
+    return Finished(job=job.distillation.key, record=record, correct=outcome.correct)
+
+
+def _costs(made: _Made | None, evaluate: Cost | None = None) -> Costs:
+    if made is None:
+        return Costs()
+    return Costs(
+        prepare=made.prepare,
+        distill=made.distill,
+        evaluate=evaluate,
+        stored_bytes=made.source.stored_bytes,
+    )
+
+
+def _failed(
+    job: Job, trial: Trial, error: Exception, device: torch.device, made: _Made | None = None
+) -> Finished:
+    """A record of what went wrong.
+
+    Raises:
+        BenchError: the error itself, if the user must put it right.
+    """
+    status, reason = classify(error)
+    record = Record.of(
+        trial,
+        status=status,
+        reason=reason,
+        labels=made.source.label_kind if made else None,
+        cost=_costs(made),
+        environment=environment.describe(device, trial.recipe.precision),
+        artifact=made.artifact if made else None,
+        time=_now(),
+    )
+    return Finished(job=job.distillation.key, record=record, correct=None)
+
+
+def abandoned(
+    job: Job, finished: Container[str], reason: str, settings: Settings
+) -> list[Finished]:
+    """Records for the trials that a dead worker left undone; they are tried again next time."""
+    device = environment.choose_device(settings.device)
+    error = ChildProcessError(reason)
+    return [_failed(job, trial, error, device) for trial in job.trials if trial.id not in finished]
+
+
+def classify(error: Exception) -> tuple[Status, str]:
+    """The status and reason that an exception is recorded with.
+
+    Raises:
+        BenchError: the error itself, if the user must put it right.
+    """
+    if isinstance(error, NotApplicable):
+        return "skipped", str(error)
+    if isinstance(error, Diverged):
+        return "diverged", str(error)
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error):
+        return "oom", str(error).partition("\n")[0]
+    if isinstance(error, BenchError) and not isinstance(error, ContractError):
+        raise error
+    log.error("A trial failed.", exc_info=error)
+    return "failed", f"{type(error).__name__}: {error}".partition("\n")[0]
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

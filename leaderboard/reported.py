@@ -1,0 +1,82 @@
+"""Numbers printed in papers, as ``reported/*.csv`` keeps them; never mixed with measured ones.
+
+Each row names its paper and table. A cell that is hard to read or that another table of the same
+paper contradicts says so in its notes.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from bench.specs import Budget
+
+_Key = tuple[str, Budget, str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportedValue:
+    """One accuracy printed in a paper.
+
+    Attributes:
+        paper: short name of the paper that printed it, not always the method's own.
+        table: where in the paper.
+        mean: fraction in [0, 1].
+        std: fraction; ``None`` where none is printed.
+        printed: the number as the paper prints it, in percent.
+        variant: ``key=value`` pairs or flags that tell it from the table's other rows.
+        labels: ``hard``, ``soft``, or ``""`` where the paper does not say.
+        notes: doubts and remarks.
+    """
+
+    paper: str
+    table: str
+    mean: float
+    std: float | None
+    printed: str
+    variant: str
+    labels: str
+    notes: str
+
+
+def reported(
+    dataset: str, budget: Budget, method: str, architecture: str
+) -> tuple[ReportedValue, ...]:
+    """What papers print for exactly this cell, in the order of paper and table."""
+    return _values().get((dataset, budget, method, architecture), ())
+
+
+@cache
+def _values() -> dict[_Key, tuple[ReportedValue, ...]]:
+    found: dict[_Key, list[ReportedValue]] = defaultdict(list)
+    folder = files("leaderboard") / "reported"
+    for source in sorted(folder.iterdir(), key=lambda source: source.name):
+        if not source.name.endswith(".csv"):
+            continue
+        for row in csv.DictReader(source.read_text(encoding="utf-8").splitlines()):
+            if row["metric"] == "accuracy" and row["mean"] and row["budget_kind"]:
+                found[_key(row)].append(_value(row))
+    return {key: tuple(values) for key, values in found.items()}
+
+
+def _key(row: dict[str, str]) -> _Key:
+    full = row["budget_kind"] == "full"
+    budget = Budget.parse("full" if full else f"{row['budget_kind']} {row['budget']}")
+    return row["dataset"], budget, row["method"], row["eval_arch"]
+
+
+def _value(row: dict[str, str]) -> ReportedValue:
+    mean, std = row["mean"], row["std"]
+    return ReportedValue(
+        paper=row["paper"],
+        table=row["table"],
+        mean=float(mean) / 100,
+        std=float(std) / 100 if std else None,
+        printed=f"{mean} ± {std}" if std else mean,
+        variant=row["variant"],
+        labels=row["labels"],
+        notes=row["notes"],
+    )

@@ -1,0 +1,231 @@
+"""From records to tables: pure functions on plain data; numbers stay unrounded fractions.
+
+A table holds what may be compared: one protocol version with one hash, one tier, one track, one
+dataset with one checksum, one budget. Records of the validation split enter none.
+
+Of a trial that was run more than once one record counts: the latest that is ``ok``, or the latest
+of all where none is. Every trial is one repetition, so n is the number of trials.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bench.errors import InvalidValue, UnknownName
+from bench.records import Record
+from bench.specs import Budget
+from bench.statistics import Comparison, holm, rank_groups, welch
+from bench.trials import TIERS, TRACKS, Tier, Track
+from leaderboard.rows import Row, rows
+
+FULL = Budget("full", 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableKey:
+    """What the rows of a table have in common."""
+
+    protocol: str
+    version: int
+    protocol_hash: str
+    tier: Tier
+    track: Track
+    dataset: str
+    checksum: str
+    budget: Budget
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """Where the table stands among others: newest version first, small before large."""
+        return (
+            self.protocol,
+            -self.version,
+            TIERS.index(self.tier),
+            TRACKS.index(self.track),
+            self.protocol_hash,
+            self.dataset,
+            self.checksum,
+            self.budget,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows that may be compared: best first within an architecture, ceilings last.
+
+    Attributes:
+        key: what the rows have in common.
+        rows: the rows.
+        warnings: sentences on what stands in another table although it bears the same name.
+    """
+
+    key: TableKey
+    rows: tuple[Row, ...]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellComparison:
+    """Two rows of one table and architecture, compared.
+
+    Attributes:
+        key: the table.
+        a: the first row.
+        b: the second row.
+        test: Welch's t-test of their values.
+        adjusted_p: its p-value, Holm-corrected over all cells compared together.
+    """
+
+    key: TableKey
+    a: Row
+    b: Row
+    test: Comparison
+    adjusted_p: float | None
+
+
+def counted(records: Iterable[Record]) -> list[Record]:
+    """Of each trial of the test split the one record that counts; ties go to the later one."""
+    best: dict[str, Record] = {}
+    for record in records:
+        if record.trial.split != "test":
+            continue
+        known = best.get(record.id)
+        if known is None or _merit(record) >= _merit(known):
+            best[record.id] = record
+    return list(best.values())
+
+
+def _merit(record: Record) -> tuple[bool, str]:
+    return record.status == "ok", record.time
+
+
+def tables(records: Iterable[Record], metric: str = "accuracy") -> list[Table]:
+    """Every table that these records fill, in a fixed order.
+
+    The rows of the budget ``full`` are ceilings: they stand below every budget of the same dataset,
+    tier, track and architecture, and in a table of their own only where there is no other.
+
+    Args:
+        records: any records, in the order in which they were written.
+        metric: which of their metrics is tabulated; larger is better.
+    """
+    by_key: dict[TableKey, list[Record]] = defaultdict(list)
+    for record in counted(records):
+        by_key[_key(record)].append(record)
+    places: dict[TableKey, dict[Budget, list[Row]]] = defaultdict(dict)
+    for key, members in by_key.items():
+        places[replace(key, budget=FULL)][key.budget] = rows(members, metric)
+    filled: dict[TableKey, tuple[Row, ...]] = {}
+    for place, budgets in places.items():
+        ceilings = budgets.pop(FULL, [])
+        for budget, own in budgets.items() if budgets else [(FULL, [])]:
+            filled[replace(place, budget=budget)] = _arrange(own, ceilings)
+    warnings = _warnings(filled)
+    return [
+        Table(key=key, rows=filled[key], warnings=warnings[key])
+        for key in sorted(filled, key=lambda key: key.order)
+    ]
+
+
+def _key(record: Record) -> TableKey:
+    where = record.trial
+    return TableKey(
+        protocol=where.protocol,
+        version=where.version,
+        protocol_hash=record.protocol_hash,
+        tier=where.tier,
+        track=where.track,
+        dataset=where.dataset,
+        checksum=record.dataset.checksum,
+        budget=where.budget,
+    )
+
+
+def _arrange(own: Sequence[Row], ceilings: Sequence[Row]) -> tuple[Row, ...]:
+    """Rank the rows of each architecture, best first, then the ceilings of these architectures."""
+    arranged: list[Row] = []
+    for architecture in sorted({row.architecture for row in own}):
+        peers = [row for row in own if row.architecture == architecture]
+        ranks = rank_groups({row.title: row.values for row in peers if row.values})
+        arranged += sorted((replace(row, rank=ranks.get(row.title)) for row in peers), key=_place)
+    shown = {row.architecture for row in own or ceilings}
+    return (*arranged, *(row for row in ceilings if row.architecture in shown))
+
+
+def _place(row: Row) -> tuple[float, str]:
+    return -row.summary.mean if row.summary else 1.0, row.title
+
+
+def _warnings(keys: Iterable[TableKey]) -> dict[TableKey, tuple[str, ...]]:
+    """What to say below each table of these about rules or data that share a name only."""
+    keys = list(keys)
+    hashes: dict[Any, set[str]] = defaultdict(set)
+    checksums: dict[Any, set[str]] = defaultdict(set)
+    for key in keys:
+        hashes[key.protocol, key.version, key.tier].add(key.protocol_hash)
+        checksums[key.protocol_hash, key.tier, key.dataset].add(key.checksum)
+    found = {}
+    for key in keys:
+        rules = f"{key.protocol} v{key.version} ({key.tier})"
+        found[key] = (
+            *_apart(hashes[key.protocol, key.version, key.tier], "rules", rules),
+            *_apart(checksums[key.protocol_hash, key.tier, key.dataset], "data", key.dataset),
+        )
+    return found
+
+
+def _apart(digests: set[str], what: str, name: str) -> Iterable[str]:
+    if len(digests) > 1:
+        short = ", ".join(value[:12] or "none" for value in sorted(digests))
+        yield (
+            f"The {what} of {name} differ between records although the name is the same "
+            f"(SHA-256 {short}); they are shown apart."
+        )
+
+
+def compare(found: Iterable[Table], a: str, b: str) -> list[CellComparison]:
+    """Test two methods against each other wherever both have results.
+
+    Args:
+        found: the tables.
+        a: a row's title: a method, or a method with its changes as the tables show them.
+        b: another.
+
+    Raises:
+        UnknownName: no row has that title.
+        InvalidValue: no table holds both on one architecture.
+    """
+    found = list(found)
+    titles = {row.title for table in found for row in table.rows}
+    for name in (a, b):
+        if name not in titles:
+            raise UnknownName("method with records", name, titles)
+    pairs = [
+        (table.key, first, second)
+        for table in found
+        for first in table.rows
+        for second in table.rows
+        if (first.title, second.title) == (a, b)
+        and first.architecture == second.architecture
+        and first.values
+        and second.values
+    ]
+    if not pairs:
+        raise InvalidValue(
+            f"No table holds results of both {a!r} and {b!r}; run both on one dataset and budget."
+        )
+    tests = [welch(first.values, second.values) for _, first, second in pairs]
+    adjusted = iter(holm([test.p for test in tests if test.p is not None]))
+    return [
+        CellComparison(
+            key=key,
+            a=first,
+            b=second,
+            test=test,
+            adjusted_p=None if test.p is None else next(adjusted),
+        )
+        for (key, first, second), test in zip(pairs, tests, strict=True)
+    ]

@@ -1,0 +1,114 @@
+"""Numbers and strings as people read them: percent, ``±`` and units appear here alone.
+
+Strings that come from records may be hostile. :func:`plain` makes one safe for a terminal,
+:func:`escape` for Markdown, and so for the HTML that Markdown becomes.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from itertools import count, groupby
+from typing import Any
+
+from bench.statistics import Interval, Summary
+from leaderboard.rows import Mishap, Phase
+
+NONE = "–"
+"""Stands where there is nothing to state."""
+
+MAX_LENGTH = 300
+_MARKUP = re.compile(r"[\\`*_\[\]|~$:@]|(?<=www)\.", re.IGNORECASE)
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
+
+
+def plain(text: str) -> str:
+    """One line without control, direction or other invisible characters, of bounded length."""
+    line = " ".join(text.split())
+    safe = "".join(c if c.isprintable() else "�" for c in line)
+    return safe if len(safe) <= MAX_LENGTH else f"{safe[: MAX_LENGTH - 1]}…"
+
+
+def escape(text: str) -> str:
+    """:func:`plain` text that Markdown shows as it stands: no markup, HTML, link or table border."""
+    html = "".join(_ENTITIES.get(c, c) for c in plain(text))
+    return _MARKUP.sub(r"\\\g<0>", html)
+
+
+def command(*words: str) -> str:
+    """A shell command, safe to copy."""
+    return " ".join(shlex.quote(plain(word)) for word in words)
+
+
+def percent(fraction: float) -> str:
+    """``0.8642`` as ``86.4``."""
+    return f"{100 * fraction:.1f}"
+
+
+def accuracy(summary: Summary | None) -> str:
+    """``86.4 ± 1.2``; without a deviation where there is one value."""
+    if summary is None:
+        return NONE
+    mean = percent(summary.mean)
+    return f"{mean} ± {percent(summary.std)}" if summary.n > 1 else mean
+
+
+def interval(bounds: Interval | None) -> str:
+    """``[84.9, 87.9]``."""
+    return f"[{percent(bounds[0])}, {percent(bounds[1])}]" if bounds else NONE
+
+
+def probability(p: float | None) -> str:
+    """A p-value with two digits; tiny ones as a bound."""
+    if p is None:
+        return NONE
+    return "< 0.0001" if p < 0.0001 else f"{p:.2g}"
+
+
+def seconds(value: float) -> str:
+    """A duration in the largest unit that leaves a number of at least one."""
+    for unit, size in (("h", 3600), ("min", 60)):
+        if value >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value:.3g} s" if value >= 0.001 or value == 0 else "< 1 ms"
+
+
+def size(value: int | None) -> str:
+    """Bytes in decimal units."""
+    if value is None:
+        return NONE
+    for unit, step in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if value >= step:
+            return f"{value / step:.3g} {unit}"
+    return f"{value} B"
+
+
+def cost(phase: Phase | None) -> str:
+    """``4.2 min, 340 MB``."""
+    return f"{seconds(phase.seconds)}, {size(phase.peak_bytes)}" if phase else NONE
+
+
+def mishaps(ends: Sequence[Mishap]) -> str:
+    """``2 × diverged: loss is NaN``."""
+    return "; ".join(
+        f"{end.count} × {end.status}: {end.reason}" if end.reason else f"{end.count} × {end.status}"
+        for end in ends
+    )
+
+
+def numbers(values: Sequence[int]) -> str:
+    """Integers with runs folded: ``0–4, 7``."""
+    ordered, place = sorted(set(values)), count()
+    runs = [list(run) for _, run in groupby(ordered, key=lambda value: value - next(place))]
+    return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+
+
+def recipe(fields: Mapping[str, Any]) -> str:
+    """A training recipe's fields as ``epochs 300, lr 0.01``; what is off or absent is left out."""
+    shown = ((name, value) for name, value in fields.items() if value not in (None, False, ""))
+    return ", ".join(f"{name} {_value(value)}" for name, value in shown)
+
+
+def _value(value: Any) -> str:
+    return f"({recipe(value)})" if isinstance(value, dict) else str(value)

@@ -1,0 +1,185 @@
+"""Statistics against SciPy, tables and properties that hold for any sample."""
+
+from __future__ import annotations
+
+import math
+from itertools import combinations, pairwise
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from scipy import stats
+
+from bench.statistics import Comparison, holm, rank_groups, summarize, welch
+
+fractions = st.floats(0, 1, allow_subnormal=False)
+samples = st.lists(fractions, min_size=2, max_size=8)
+tables = st.dictionaries(st.sampled_from("abcdef"), samples, min_size=1)
+
+
+def test_summary_of_a_hand_computed_sample() -> None:
+    summary = summarize([0.1, 0.2, 0.3, 0.4, 0.5])
+    assert summary.mean == pytest.approx(0.3)
+    assert summary.std == pytest.approx(math.sqrt(0.02))  # population
+    # s = sqrt(0.025), t(0.975, 4) = 2.7764451, half width t * s / sqrt(5) = 0.1963243
+    assert summary.interval == pytest.approx((0.1036757, 0.4963243), abs=1e-7)
+    assert summary.n == 5
+
+
+@given(samples)
+def test_summary_agrees_with_numpy_and_scipy(values: list[float]) -> None:
+    summary = summarize(values)
+    assert summary.mean == pytest.approx(np.mean(values), abs=1e-12)
+    assert summary.std == pytest.approx(np.std(values), abs=1e-12)
+    error = np.std(values, ddof=1) / math.sqrt(len(values))
+    half = stats.t.ppf(0.975, len(values) - 1) * error
+    assert summary.interval is not None
+    assert summary.interval == pytest.approx((np.mean(values) - half, np.mean(values) + half))
+
+
+def test_a_single_value_has_no_interval() -> None:
+    assert summarize([0.7]).interval is None
+    assert summarize([0.7]).std == 0
+
+
+@given(fractions, st.integers(2, 40))
+def test_equal_values_have_exactly_their_mean_and_no_variance(value: float, n: int) -> None:
+    summary = summarize([value] * n)
+    assert (summary.mean, summary.std) == (value, 0)
+    assert summary.interval == (value, value)
+
+
+def test_no_values_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least one value"):
+        summarize([])
+
+
+@given(samples, samples)
+def test_welch_agrees_with_scipy(a: list[float], b: list[float]) -> None:
+    ours = welch(a, b)
+    assume(min(np.std(a), np.std(b)) > 1e-6)  # SciPy cancels there; see the exact cases below
+    theirs = stats.ttest_ind(a, b, equal_var=False)
+    interval = theirs.confidence_interval(0.95)
+    assert ours.p == pytest.approx(theirs.pvalue, rel=1e-6, abs=1e-9)
+    assert ours.difference == pytest.approx(np.mean(a) - np.mean(b), abs=1e-12)
+    assert ours.interval == pytest.approx((interval.low, interval.high), rel=1e-6, abs=1e-9)
+
+
+@given(samples, samples)
+def test_welch_is_antisymmetric(a: list[float], b: list[float]) -> None:
+    forth, back = welch(a, b), welch(b, a)
+    assert forth.difference == -back.difference
+    assert forth.p == pytest.approx(back.p)
+
+
+@given(samples)
+def test_identical_samples_do_not_differ(values: list[float]) -> None:
+    assert welch(values, values).p == 1
+
+
+def test_constant_samples_are_compared_by_the_limit_of_vanishing_variance() -> None:
+    assert welch([0.1] * 3, [0.1] * 5) == Comparison(difference=0, interval=(0, 0), p=1)
+    apart = welch([0.5] * 3, [0.25] * 5)
+    assert apart == Comparison(difference=0.25, interval=(0.25, 0.25), p=0)
+
+
+def test_one_constant_sample_uses_the_other_ones_variance() -> None:
+    other = [0.1, 0.2, 0.3]
+    expected = stats.ttest_1samp(other, 0.4).pvalue
+    assert welch([0.4, 0.4, 0.4], other).p == pytest.approx(expected)
+
+
+def test_a_single_value_cannot_be_tested() -> None:
+    assert welch([0.5], [0.25, 0.25]) == Comparison(difference=0.25, interval=None, p=None)
+
+
+def test_holm_of_a_textbook_example() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+@given(st.lists(st.floats(0, 1)))
+def test_holm_by_its_definition(p_values: list[float]) -> None:
+    adjusted = holm(p_values)
+    for place, p in enumerate(p_values):
+        # adjusted p of one hypothesis: the largest (m - rank) * p among those not above it
+        smaller = sorted(q for q in p_values if q < p)
+        ties = sorted([*smaller, p])
+        expected = max((len(p_values) - k) * q for k, q in enumerate(ties))
+        assert adjusted[place] == pytest.approx(min(1, expected))
+
+
+@given(st.lists(st.floats(0, 1)))
+def test_holm_is_monotone_and_never_below_the_raw_values(p_values: list[float]) -> None:
+    adjusted = holm(p_values)
+    assert all(raw <= new <= 1 for raw, new in zip(p_values, adjusted, strict=True))
+    pairs = sorted(zip(p_values, adjusted, strict=True))
+    assert all(low[1] <= high[1] for low, high in pairwise(pairs))
+
+
+def test_no_p_values_are_adjusted_to_none() -> None:
+    assert holm([]) == []
+
+
+def test_inseparable_methods_share_a_rank() -> None:
+    table = {
+        "low": [0.50, 0.51, 0.49, 0.50],
+        "high": [0.90, 0.91, 0.89, 0.90],
+        "same": [0.90, 0.92, 0.88, 0.90],
+    }
+    assert rank_groups(table) == {"low": 3, "high": 1, "same": 1}
+
+
+def test_a_bridge_between_two_different_methods_shares_the_better_rank() -> None:
+    table = {
+        "high": [0.60, 0.61, 0.59, 0.60],
+        "bridge": [0.50, 0.60, 0.55, 0.45],
+        "low": [0.50, 0.51, 0.49, 0.50],
+    }
+    assert rank_groups(table) == {"high": 1, "bridge": 1, "low": 2}
+
+
+def test_the_correction_counts_every_pair_of_the_table() -> None:
+    pair = {"a": [0.50, 0.52, 0.54], "b": [0.60, 0.62, 0.58]}
+    assert rank_groups(pair)["a"] == 2
+    crowd = {f"c{i}": [0.1 + i / 5, 0.9 - i / 5, 0.5] for i in range(5)}
+    assert rank_groups(pair | crowd)["a"] == 1
+
+
+def test_a_method_with_one_value_has_no_rank() -> None:
+    ranks = rank_groups({"a": [0.9], "b": [0.1, 0.2], "c": [0.5, 0.6]})
+    assert set(ranks) == {"b", "c"}
+
+
+@given(tables)
+def test_ranks_lie_within_bounds_and_start_at_one(table: dict[str, list[float]]) -> None:
+    ranks = rank_groups(table)
+    assert set(ranks) == set(table)
+    assert all(1 <= rank <= len(table) for rank in ranks.values())
+    assert min(ranks.values()) == 1
+
+
+@given(tables)
+def test_a_significantly_better_method_has_the_smaller_rank(table: dict[str, list[float]]) -> None:
+    ranks = rank_groups(table)
+    pairs = list(combinations(table, 2))
+    tests = [welch(table[a], table[b]) for a, b in pairs]
+    adjusted = holm([test.p for test in tests if test.p is not None])
+    for (a, b), test, p in zip(pairs, tests, adjusted, strict=True):
+        if p < 0.05:
+            better, worse = (a, b) if test.difference > 0 else (b, a)
+            assert ranks[better] < ranks[worse]
+
+
+@given(tables, st.randoms(use_true_random=False))
+def test_ranks_do_not_depend_on_order(table: dict[str, list[float]], random: Random) -> None:
+    shuffled = random.sample(list(table.items()), len(table))
+    assert rank_groups(dict(shuffled)) == rank_groups(table)
+
+
+def test_another_test_can_be_put_in() -> None:
+    def never(a: object, b: object) -> Comparison:
+        return Comparison(difference=0, interval=None, p=None)
+
+    assert rank_groups({"a": [0.9, 0.9], "b": [0.1, 0.1]}, compare=never) == {"a": 1, "b": 1}

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from bench import artifacts, cards, datasets, distillation, evaluation, records
-from bench.data import SyntheticSet
+from bench.data import RealSet, SyntheticSet
 from bench.environment import choose_device
-from bench.errors import ContractError
+from bench.errors import ContractError, InvalidValue
 from bench.evaluation import Outcome
+from bench.generators import SyntheticGenerator
 from bench.recipes import STANDARD, Recipe
 from bench.specs import Budget, DatasetSpec
 from bench.statistics import Summary, summarize
@@ -77,7 +78,7 @@ class Evaluation:
 
 
 def evaluate(
-    images: SyntheticSet | Tensor | np.ndarray[Any, Any],
+    images: SyntheticSet | SyntheticGenerator | Tensor | np.ndarray[Any, Any],
     labels: Tensor | np.ndarray[Any, Any] | None = None,
     *,
     dataset: str,
@@ -90,11 +91,11 @@ def evaluate(
     data_root: Path | str | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Train fresh students on a synthetic set and test each once, after its last epoch.
+    """Train fresh students on a synthetic set or generator; test each once, after its last epoch.
 
     Args:
         images: ``(N, C, H, W)`` floats in model-input space (normalised, not [0, 1] pixels), or a
-            :class:`SyntheticSet`, which brings its own labels.
+            :class:`SyntheticSet` or :class:`SyntheticGenerator`, which bring their own labels.
         labels: ``(N,)`` class indices, or ``(N, K)`` logits.
         dataset: whose test images judge.
         network: the students' network; the field's ConvNet for the image size if not given.
@@ -107,12 +108,15 @@ def evaluate(
         progress: called after each epoch.
 
     Raises:
-        ContractError: images or labels do not fit the dataset.
+        ContractError: images or labels do not fit the dataset or contradict its pixel space.
+        InvalidValue: fewer than one seed.
         MissingData: the dataset is not on this machine.
     """
+    if seeds < 1:
+        raise InvalidValue(f"seeds is {seeds}; give at least 1.")
     synthetic = _synthetic(images, labels, learning_rate)
     test = _real(dataset, synthetic, split, data_root).test.to(choose_device(device))
-    synthetic.check(test.spec)
+    _check_pixel_space(synthetic.check(test.spec), test)
     architecture = network or test.spec.default_network
 
     def report(seed: int, done: int, total: int) -> None:
@@ -127,10 +131,13 @@ def evaluate(
     )
 
 
-def _synthetic(images: Any, labels: Any, learning_rate: float | None) -> SyntheticSet:
-    if isinstance(images, SyntheticSet):
-        if labels is not None:
-            raise ContractError("A SyntheticSet brings its own labels; give no others.")
+def _synthetic(
+    images: Any, labels: Any, learning_rate: float | None
+) -> SyntheticSet | SyntheticGenerator:
+    if isinstance(images, SyntheticSet | SyntheticGenerator):
+        if labels is not None or learning_rate is not None:
+            kind = type(images).__name__
+            raise ContractError(f"A {kind} brings its labels and learning rate; give none.")
         return images
     if labels is None:
         raise ContractError("Images need labels: (N,) class indices or (N, K) logits.")
@@ -143,8 +150,21 @@ def _synthetic(images: Any, labels: Any, learning_rate: float | None) -> Synthet
     )
 
 
+def _check_pixel_space(synthetic: SyntheticSet | SyntheticGenerator, test: RealSet) -> None:
+    given = synthetic.header.preprocessing if synthetic.header else None
+    expected = test.preprocessing.header()
+    if given not in (None, expected):
+        raise ContractError(
+            f"The set was made in the pixel space {given}, but the test images of "
+            f"{test.spec.name} are in {expected}; evaluate it on the data it was made from."
+        )
+
+
 def _real(
-    dataset: str, synthetic: SyntheticSet | None, split: Split, data_root: Path | str | None
+    dataset: str,
+    synthetic: SyntheticSet | SyntheticGenerator | None,
+    split: Split,
+    data_root: Path | str | None,
 ) -> datasets.RealPair:
     """Real data in the pixel space of the synthetic set."""
     kind = "normalize"
@@ -168,13 +188,13 @@ def distill(
     data_root: Path | str | None = None,
     progress: Progress | None = None,
     **parameters: Any,
-) -> SyntheticSet:
+) -> SyntheticSet | SyntheticGenerator:
     """Distil a dataset.
 
     Args:
         method: entry-point name.
         dataset: what to distil.
-        budget: images per class.
+        budget: images per class; for a method that hands over a generator, those of one epoch.
         tier: whose presets apply.
         network: what to distil with; the field's ConvNet for the image size if not given.
         preprocessing: ``normalize`` or ``zca``.
@@ -188,13 +208,13 @@ def distill(
     Raises:
         UnknownName: no such method, dataset or parameter.
         MissingData: the dataset is not on this machine.
-        ContractError: the method hands over no set of images (``whole``).
+        ContractError: the method hands over neither a set nor a generator (``whole``).
     """
     root = Path(data_root) if data_root is not None else None
     pair = datasets.load(dataset, data_root=root, split=split, preprocessing=preprocessing)
     train = pair.train.to(choose_device(device))
     plan = _plan(
-        method, train.spec, Budget.parse(budget), tier, network, preprocessing, seed, parameters
+        method, train.spec, _budget(method, budget), tier, network, preprocessing, seed, parameters
     )
     plan = replace(plan, split=split, checksum=train.checksum)
     with tempfile.TemporaryDirectory(prefix="bench-experts-") as experts:
@@ -204,9 +224,16 @@ def distill(
             experts=Path(experts),
             report=lambda phase, done, total, _: progress(phase, done, total) if progress else None,
         )
-    if not isinstance(made.source, SyntheticSet):
-        raise ContractError(f"The method {method!r} hands over no synthetic set.")
+    if not isinstance(made.source, SyntheticSet | SyntheticGenerator):
+        raise ContractError(f"The method {method!r} hands over no synthetic set or generator.")
     return made.source
+
+
+def _budget(method: str, given: Budget | int | str) -> Budget:
+    """What is given, as a budget; a number counts in the method's own kind, as in a run."""
+    budget = Budget.parse(given)
+    generative = cards.card(method).budgets == ("inpc",)
+    return Budget("inpc", budget.count) if generative and budget.kind == "ipc" else budget
 
 
 def _plan(
@@ -234,8 +261,8 @@ def _plan(
     )
 
 
-def load(path: Path | str) -> SyntheticSet:
-    """Read a synthetic set that this suite has written.
+def load(path: Path | str) -> SyntheticSet | SyntheticGenerator:
+    """Read a synthetic set or generator that this suite has written.
 
     Raises:
         BadFile: damaged, of another kind, or not what its header says.

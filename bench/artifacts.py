@@ -1,31 +1,44 @@
-"""Synthetic sets as files: one ``.safetensors`` that says everything about itself.
+"""Synthetic sources as files: one ``.safetensors`` that says everything about itself.
 
-Layout, schema 1, kind ``synthetic-set``. Tensors: ``images`` ``(N, C, H, W)`` float32 in
-model-input space; ``labels`` ``(N,)`` int64 class indices or ``(N, K)`` float32 logits; optional
-``learning_rate``, a float64 scalar so that no Python float is rounded. Header: the fields of
-:class:`bench.data.Header` beside ``schema`` and ``kind``. Every byte stands under a checksum
-(:mod:`bench.files`), and nothing is ever unpickled.
+Layout, schema 1. Header: the fields of :class:`bench.specs.Header` beside ``schema`` and ``kind``.
+
+- Kind ``synthetic-set``. Tensors: ``images`` ``(N, C, H, W)`` float32 in model-input space;
+  ``labels`` ``(N,)`` int64 class indices or ``(N, K)`` float32 logits; optional ``learning_rate``,
+  a float64 scalar so that no Python float is rounded.
+- Kind ``synthetic-generator``. Header: the numbers of :class:`bench.networks.gan.GanShape` as
+  ``generator``; the budget is the images of each class in an epoch. Tensors, all float32:
+  ``weights.<name>``, and ``mean`` and ``std`` ``(C,)`` of the pixel space.
+
+Every byte stands under a checksum (:mod:`bench.files`), and nothing is ever unpickled.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import files
-from bench.errors import BadFile, ContractError, InvalidValue
-from bench.specs import Budget, DatasetSpec
+from bench.errors import BadFile, ContractError, InvalidValue, NotApplicable
+from bench.specs import Budget, DatasetSpec, Header
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from bench.data import Header, SyntheticSet
+    from bench.data import SyntheticSet, SyntheticSource
+    from bench.generators import SyntheticGenerator
+    from bench.preprocessing import Preprocessing
 
 SCHEMA = 1
-KIND = "synthetic-set"
+SET = "synthetic-set"
+GENERATOR = "synthetic-generator"
 MAX_FILE_BYTES = 16 * 2**30
 """A file larger than this is refused before it is read; ImageNet-1K at 64 px, IPC 200, is 10 GB."""
+
+_WEIGHTS = "weights."
+_SPACE = ("mean", "std")
+"""Names of a generator's tensors: each of the first has its own name behind it."""
 
 _FIELDS: dict[str, type] = {
     "schema": int,
@@ -40,30 +53,62 @@ _FIELDS: dict[str, type] = {
 }
 
 
-def save(synthetic: SyntheticSet, path: Path | str) -> str:
-    """Write a synthetic set atomically; return the SHA-256 of its content.
+def save(source: SyntheticSource, path: Path | str) -> str:
+    """Write a synthetic set or generator atomically; return the SHA-256 of its content.
 
     Raises:
-        InvalidValue: the set has no header.
-        ContractError: the set contradicts its header, or holds NaN or infinity.
+        InvalidValue: the source has no header.
+        ContractError: it contradicts its header, holds NaN or infinity, or is of no kind that has a
+            file layout.
         StoreError: the file cannot be written.
     """
-    header = _required_header(synthetic)
-    checked(synthetic)
-    return files.save_tensors(Path(path), tensors_of(synthetic), header_as_dict(header))
+    from bench.data import SyntheticSet
+    from bench.generators import SyntheticGenerator
+
+    if isinstance(source, SyntheticGenerator):
+        header = header_as_dict(_required_header(_checked_generator(source)), GENERATOR)
+        header["generator"] = asdict(source.shape)
+        return files.save_tensors(Path(path), _tensors_of_generator(source), header)
+    if isinstance(source, SyntheticSet):
+        header = header_as_dict(_required_header(checked(source)))
+        return files.save_tensors(Path(path), tensors_of(source), header)
+    raise ContractError(
+        f"A {type(source).__name__} cannot be stored; "
+        f"hand over a bench.data.SyntheticSet or a bench.generators.SyntheticGenerator."
+    )
 
 
-def load(path: Path | str) -> SyntheticSet:
+def load(path: Path | str) -> SyntheticSet | SyntheticGenerator:
     """Read a file written by :func:`save`, every byte and every value checked.
 
     Raises:
         BadFile: missing, too large, damaged, of another kind or schema, or contradicting itself.
     """
     path = Path(path)
-    header = read_header(path)
+    described = files.read_header(path)
+    header = header_from_dict(described, path, _kind(described, path))
     _check_size(path)
     tensors, _ = files.load_tensors(path)
+    if described["kind"] == GENERATOR:
+        return _generator_from(tensors, header, described["generator"], path)
     return from_tensors(tensors, header, path)
+
+
+def load_set(path: Path | str) -> SyntheticSet:
+    """As :func:`load`, for those who need images.
+
+    Raises:
+        BadFile: as :func:`load`, or the file holds a generator.
+    """
+    from bench.data import SyntheticSet
+
+    source = load(path)
+    if not isinstance(source, SyntheticSet):
+        raise BadFile(
+            f"{path} holds a generator, which draws new images for every epoch, and no images. "
+            f"Score it with bench.evaluate(bench.load(path), dataset=...)."
+        )
+    return source
 
 
 def read_header(path: Path | str) -> Header:
@@ -73,14 +118,24 @@ def read_header(path: Path | str) -> Header:
         BadFile: no file of this suite, another kind, another schema, or a broken header.
     """
     path = Path(path)
-    return header_from_dict(files.read_header(path), path)
+    described = files.read_header(path)
+    return header_from_dict(described, path, _kind(described, path))
 
 
-def header_as_dict(header: Header) -> dict[str, Any]:
+def _kind(described: Mapping[str, Any], path: Path) -> str:
+    kind = described.get("kind")
+    if kind not in (SET, GENERATOR):
+        raise BadFile(
+            f"{path} holds a {kind!r}; this version reads {SET!r} and {GENERATOR!r} only."
+        )
+    return str(kind)
+
+
+def header_as_dict(header: Header, kind: str = SET) -> dict[str, Any]:
     """The header as plain JSON values, with ``schema`` and ``kind``."""
     return {
         "schema": SCHEMA,
-        "kind": KIND,
+        "kind": kind,
         "dataset": header.dataset,
         "classes": list(header.classes),
         "budget": header.budget.as_dict(),
@@ -91,23 +146,22 @@ def header_as_dict(header: Header) -> dict[str, Any]:
     }
 
 
-def header_from_dict(data: Mapping[str, Any], path: Path) -> Header:
+def header_from_dict(data: Mapping[str, Any], path: Path, kind: str = SET) -> Header:
     """The inverse of :func:`header_as_dict`; ``path`` is named in what it raises.
 
     Raises:
         BadFile: another kind or schema, or a field is missing, unknown or of the wrong type.
     """
-    from bench.data import Header
-
-    if data.get("kind") != KIND:
-        raise BadFile(f"{path} holds a {data.get('kind')!r}; this version reads {KIND!r} only.")
+    if data.get("kind") != kind:
+        raise BadFile(f"{path} holds a {data.get('kind')!r}; expected a {kind!r}.")
     if data.get("schema") != SCHEMA:
         raise BadFile(
             f"{path} follows schema {data.get('schema')!r}; this version reads schema {SCHEMA}. "
             f"Install the version of the suite that wrote it."
         )
-    wrong = [name for name, kind in _FIELDS.items() if type(data.get(name)) is not kind]
-    wrong += sorted(set(data) - set(_FIELDS))
+    fields = _FIELDS | ({"generator": dict} if kind == GENERATOR else {})
+    wrong = [name for name, type_ in fields.items() if type(data.get(name)) is not type_]
+    wrong += sorted(set(data) - set(fields))
     if wrong:
         raise BadFile(f"{path} has a broken header: {', '.join(wrong)} missing, unknown or wrong.")
     if not data["classes"] or not all(isinstance(name, str) for name in data["classes"]):
@@ -188,25 +242,95 @@ def checked(synthetic: SyntheticSet) -> SyntheticSet:
             f"not {tuple(labels.shape)} {labels.dtype}."
         )
     channels, size_px = images.shape[1:3]
-    return synthetic.check(
-        DatasetSpec(
-            name=header.dataset,
-            classes=header.classes,
-            channels=channels,
-            size_px=size_px,
-            mean=(0.0,) * channels,
-            std=(1.0,) * channels,
-        )
+    return synthetic.check(_spec(header, channels, size_px))
+
+
+def _spec(header: Header, channels: int, size_px: int) -> DatasetSpec:
+    """What a header promises, for images of this shape."""
+    return DatasetSpec(
+        name=header.dataset,
+        classes=header.classes,
+        channels=channels,
+        size_px=size_px,
+        mean=(0.0,) * channels,
+        std=(1.0,) * channels,
     )
 
 
-def _required_header(synthetic: SyntheticSet) -> Header:
-    if synthetic.header is None:
-        raise InvalidValue(
-            f"{synthetic!r} has no header, so nobody could tell its dataset and pixel space; "
-            f"give it a bench.data.Header first."
+def _tensors_of_generator(generator: SyntheticGenerator) -> dict[str, Tensor]:
+    weights = {f"{_WEIGHTS}{name}": value for name, value in generator.weights.items()}
+    mean, std = generator.preprocessing.mean, generator.preprocessing.std
+    return weights | dict(zip(_SPACE, (mean.flatten(), std.flatten()), strict=True))
+
+
+def _generator_from(
+    tensors: Mapping[str, Tensor], header: Header, numbers: dict[str, Any], path: Path
+) -> SyntheticGenerator:
+    """The checked generator made of the tensors of the file layout.
+
+    Raises:
+        BadFile: the numbers are no shape, a tensor is missing, unknown, of the wrong type or shape,
+            or against the header.
+    """
+    from bench.generators import SyntheticGenerator
+    from bench.networks.gan import GanShape
+
+    weights = {k.removeprefix(_WEIGHTS): v for k, v in tensors.items() if k not in _SPACE}
+    try:
+        shape = GanShape(**numbers)
+        generator = SyntheticGenerator(
+            shape=shape,
+            weights=weights,
+            preprocessing=_stored_space(tensors, shape.channels),
+            per_class=header.budget.count,
+            header=header,
         )
-    return synthetic.header
+        return _checked_generator(generator)
+    except TypeError as error:
+        raise BadFile(f"{path} describes no generator of this version: {error}.") from error
+    except (ContractError, InvalidValue, NotApplicable) as error:
+        raise BadFile(f"{path} contradicts itself: {error}") from error
+
+
+def _stored_space(tensors: Mapping[str, Tensor], channels: int) -> Preprocessing:
+    import torch
+
+    from bench.preprocessing import Preprocessing
+
+    for name in _SPACE:
+        value = tensors.get(name)
+        if value is None or value.dtype != torch.float32 or value.shape != (channels,):
+            raise ContractError(f"it lacks a float32 {name} of {channels} channels.")
+    mean, std = (tensors[name].view(-1, 1, 1) for name in _SPACE)
+    return Preprocessing(kind="normalize", mean=mean, std=std)
+
+
+def _checked_generator(generator: SyntheticGenerator) -> SyntheticGenerator:
+    """Return the generator itself if it is what its layers and its own header promise.
+
+    Raises:
+        InvalidValue: the generator has no header.
+        ContractError: other weights, budget, classes or pixel space, NaN or infinity.
+    """
+    header, shape = _required_header(generator), generator.shape
+    if header.budget != Budget("inpc", generator.per_class):
+        raise ContractError(f"{generator!r} was made for the budget {header.budget}.")
+    generator.check(_spec(header, shape.channels, shape.size_px))
+    if generator.preprocessing.header() != header.preprocessing:
+        raise ContractError(
+            f"{generator!r} draws in the pixel space {generator.preprocessing.header()}, "
+            f"but its header says {header.preprocessing}."
+        )
+    return generator
+
+
+def _required_header(source: SyntheticSet | SyntheticGenerator) -> Header:
+    if source.header is None:
+        raise InvalidValue(
+            f"{source!r} has no header, so nobody could tell its dataset and pixel space; "
+            f"give it a bench.specs.Header first."
+        )
+    return source.header
 
 
 def _budget(data: Mapping[str, Any], path: Path) -> Budget:
@@ -220,4 +344,6 @@ def _budget(data: Mapping[str, Any], path: Path) -> Budget:
 
 def _check_size(path: Path) -> None:
     if path.stat().st_size > MAX_FILE_BYTES:
-        raise BadFile(f"{path} is larger than {MAX_FILE_BYTES} bytes; that is no synthetic set.")
+        raise BadFile(
+            f"{path} is larger than {MAX_FILE_BYTES} bytes; that is no synthetic set or generator."
+        )

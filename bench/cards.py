@@ -2,8 +2,9 @@
 
 A card is the TOML file ``presets/<name>.toml`` in the folder of the adapter's module. It names the
 paper, the kinds of budget and labels, and gives every parameter a value with its source; presets
-then say where tier, dataset or budget call for another value. A method without a card (a stranger's
-first try) is imported and its dataclass defaults count.
+then say where tier, dataset or budget call for another value. A card may extend that of another
+method and say only what differs. A method without a card (a stranger's first try) is imported and
+its dataclass defaults count.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from importlib.metadata import entry_points
 from importlib.util import find_spec
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,15 +23,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench import plugins
 from bench.errors import BadFile, ContractError, InvalidValue, UnknownName
-from bench.recipes import Recipe
+from bench.recipes import KnowledgeDistillation, Recipe
 from bench.specs import Budget, BudgetKind
 from bench.trials import Tier, Track
 
 Scalar = bool | int | float | str
 
+MAIN = "main"
+"""As the teacher of knowledge distillation: the network that the method distils with."""
+
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Sourced(_Table):
@@ -63,23 +68,38 @@ class Card(_Table):
     Attributes:
         title: the method's name in words.
         paper: authors, venue, arXiv id.
+        extends: another method, whose parameters, native fields and presets count where this card
+            has no others; its presets come first, so that this card's win.
         version: raised whenever the adapter's numbers change.
         budgets: kinds of budget the method can be given.
         labels: what kind of labels it hands over.
         parameters: every parameter with its value and source.
         native: fields of the evaluation recipe (and ``preprocessing``) that the method's own paper
-            prescribes instead of the protocol's.
+            prescribes instead of the protocol's. Knowledge distillation is given field by field,
+            as ``"distillation.alpha"``; its teacher may be ``main``.
         preset: values for certain tiers, datasets and budgets.
     """
 
     title: str
     paper: str
+    extends: str | None = None
     version: Annotated[int, Field(ge=1)] = 1
     budgets: tuple[BudgetKind, ...] = ("ipc",)
     labels: Literal["hard", "soft", "learned"] = "hard"
     parameters: dict[str, Sourced] = {}
     native: dict[str, Sourced] = {}
     preset: tuple[Preset, ...] = ()
+
+    def on(self, base: Card) -> Card:
+        """This card with what ``base`` has beyond it; it extends what ``base`` extends."""
+        return self.model_copy(
+            update={
+                "extends": base.extends,
+                "parameters": base.parameters | self.parameters,
+                "native": base.native | self.native,
+                "preset": (*base.preset, *self.preset),
+            }
+        )
 
     def resolve(self, tier: Tier, dataset: str, budget: Budget) -> dict[str, Sourced]:
         """Every parameter's value for a trial, with its source."""
@@ -100,17 +120,29 @@ class Card(_Table):
 
 @cache
 def card(name: str) -> Card:
-    """The card of the method registered as ``name``.
+    """The card of the method registered as ``name``, complete with what it extends.
 
     Raises:
-        UnknownName: no such method.
+        UnknownName: no such method, or it extends no method.
         BadFile: its card is no valid card; the message names the first fault.
     """
+    found, names = _own_card(name), [name]
+    while found.extends is not None:
+        if found.extends in names:
+            chain = " extends ".join([*names, found.extends])
+            raise BadFile(f"The cards of methods extend each other in a circle: {chain}.")
+        names.append(found.extends)
+        found = found.on(_own_card(found.extends))
+    return _check(found, name)
+
+
+def _own_card(name: str) -> Card:
+    """A method's card as its file has it."""
     path = _card_path(name)
     if path is None:
         return _card_of_class(name)
     try:
-        return _check(Card.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))), path)
+        return Card.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadFile(f"The card {path} cannot be read: {error}.") from error
     except ValidationError as error:
@@ -119,12 +151,14 @@ def card(name: str) -> Card:
         raise BadFile(f"The card {path} is wrong at {where}: {first['msg']}.") from error
 
 
-def _check(read: Card, path: Path) -> Card:
-    for preset in read.preset:
+def _check(found: Card, name: str) -> Card:
+    for preset in found.preset:
         for key in preset.parameters:
-            if key not in read.parameters:
-                raise BadFile(f"The card {path} presets {key!r}, which is no parameter of it.")
-    return read
+            if key not in found.parameters:
+                raise BadFile(
+                    f"The card {_card_path(name)} presets {key!r}, which is no parameter of it."
+                )
+    return found
 
 
 def _card_path(name: str) -> Path | None:
@@ -184,7 +218,7 @@ def resolve(
 
     Raises:
         UnknownName: a change names no parameter of the method.
-        InvalidValue: a change has the wrong type.
+        InvalidValue: a change has the wrong type, or is infinite or NaN.
     """
     values = {key: entry.value for key, entry in card(name).resolve(tier, dataset, budget).items()}
     for key, given in (changes or {}).items():
@@ -204,7 +238,7 @@ def _like(current: Scalar, given: Any, where: str) -> Scalar:
             return texts[str(given).lower()]
         if kind is int and not isinstance(given, bool) and float(given) == int(float(given)):
             return int(float(given))
-        if kind is float and not isinstance(given, bool):
+        if kind is float and not isinstance(given, bool) and isfinite(float(given)):
             return float(given)
         if kind is str:
             return str(given)
@@ -219,11 +253,28 @@ def native_track(
     """The recipe and the pixel space that the method's own paper prescribes.
 
     Fields that the card leaves alone are the protocol's.
+
+    Raises:
+        UnknownName: the card names a field that no recipe has.
     """
     entries = card(name).native_fields(tier, dataset, budget)
-    changes: dict[str, Any] = {key: entry.value for key, entry in entries.items()}
+    changes = _gather({key: entry.value for key, entry in entries.items()})
     preprocessing = str(changes.pop("preprocessing", "normalize"))
     return standard.with_changes(changes), preprocessing
+
+
+def _gather(values: Mapping[str, Scalar]) -> dict[str, Any]:
+    """``distillation.alpha`` and its like as one ``distillation``, as a recipe takes it."""
+    known = {f"distillation.{field.name}": field.name for field in fields(KnowledgeDistillation)}
+    changes: dict[str, Any] = {}
+    for key, value in values.items():
+        if "." not in key:
+            changes[key] = value
+        elif key in known:
+            changes.setdefault("distillation", {"teacher": MAIN})[known[key]] = value
+        else:
+            raise UnknownName("recipe field", key, known)
+    return changes
 
 
 def recipe_for(

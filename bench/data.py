@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
 from torch import Generator, Tensor
 
 from bench.errors import ContractError
-from bench.specs import Budget, DatasetSpec
+from bench.specs import DatasetSpec, Header
 
 if TYPE_CHECKING:
     from torch.utils.data import TensorDataset
@@ -70,7 +70,8 @@ class RealSet:
 
     def to(self, device: torch.device | str) -> RealSet:
         """The same set handing out its images on another device."""
-        return replace(self, device=torch.device(device))
+        there = torch.device(device)
+        return self if there == self.device else replace(self, device=there)
 
     @cached_property
     def _dense(self) -> Tensor | None:
@@ -135,29 +136,6 @@ class SyntheticSource(Protocol):
 
     def to(self, device: torch.device | str) -> SyntheticSource:
         """The same source on another device."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Header:
-    """What a synthetic set must say about itself to be used without guessing.
-
-    Attributes:
-        dataset: the dataset it was distilled from.
-        classes: class names; labels index into them.
-        budget: what it was made for.
-        preprocessing: the pixel space, as ``Preprocessing.header()`` prints it.
-        method: the method's name, or ``"imported"``.
-        parameters: the method's full parameters.
-        created: facts of creation: versions, device, seeds, source file.
-    """
-
-    dataset: str
-    classes: tuple[str, ...]
-    budget: Budget
-    preprocessing: Mapping[str, Any]
-    method: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    created: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,15 @@ from typing import Any
 from torch import Tensor
 
 from bench import cards, checkpoints
-from bench.data import Header, RealSet, SyntheticSet, SyntheticSource
+from bench.data import RealSet, SyntheticSet, SyntheticSource
+from bench.environment import package_version
 from bench.errors import BadFile, ContractError, Diverged
 from bench.experts import Experts
 from bench.files import digest
+from bench.generators import SyntheticGenerator
 from bench.measure import Peak, synchronize
 from bench.randomness import generator
+from bench.specs import Budget, Header
 from bench.task import AnyMethod, Task
 from bench.trials import Distillation
 
@@ -89,7 +92,7 @@ def make(
         report: called along experts and steps.
 
     Returns:
-        What was made, on the CPU and with its header if it is a synthetic set.
+        What was made, on the CPU and with its header if it is a synthetic set or generator.
 
     Raises:
         Diverged: a metric or the result holds NaN or infinity.
@@ -97,7 +100,10 @@ def make(
     """
     tell: PhaseReport = report or (lambda phase, done, total, metrics: None)
     service = Experts(
-        folder=experts, real=train, report=lambda what, done, total: tell(what, done, total, {})
+        folder=experts,
+        real=train,
+        report=lambda what, done, total: tell(what, done, total, {}),
+        checkpoint_seconds=checkpoint_seconds,
     )
     task = Task(
         real=train,
@@ -114,7 +120,7 @@ def make(
         checkpoint_seconds=checkpoint_seconds,
         report=lambda done, total, metrics: tell("distill", done, total, metrics),
     )
-    if not isinstance(result.source, SyntheticSet):
+    if not isinstance(result.source, SyntheticSet | SyntheticGenerator):
         return result
     return replace(result, source=replace(result.source.to("cpu"), header=_header(plan, train)))
 
@@ -169,20 +175,20 @@ def distill(
     prepare = _with_experts(time.perf_counter() - start, prepared.bytes, task)
 
     progress = _resume(checkpoint, method, state, task)
-    peak = Peak(task.device)
+    peak = Peak(task.device, progress.peak_bytes)
     _run(method, state, task, progress, peak, checkpoint, checkpoint_seconds, report)
     start = time.perf_counter()
-    source = _check(method.result(state), task)
+    with peak.sample():  # a method without steps does its work here
+        source = method.result(state)
     synchronize(task.device)
+    seconds = progress.seconds + time.perf_counter() - start
+    _check(source, task)
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
     return Distilled(
         source=source,
         prepare=prepare,
-        distill=PhaseCost(
-            seconds=progress.seconds + time.perf_counter() - start,
-            peak_bytes=max(progress.peak_bytes, peak.bytes),
-        ),
+        distill=PhaseCost(seconds=seconds, peak_bytes=peak.bytes),
         curve=progress.curve,
     )
 
@@ -205,8 +211,8 @@ def _run(
     report: StepReport | None,
 ) -> None:
     steps, every = method.steps, max(1, method.steps // CURVE_POINTS)
-    start = saved = time.perf_counter()
-    before = progress.seconds
+    saved = time.perf_counter()
+    start = saved - progress.seconds
     while progress.done < steps:
         with peak.sample():
             metrics = method.step(state)
@@ -216,14 +222,15 @@ def _run(
             progress.curve.append({"step": progress.done, **numbers})
             if report:
                 report(progress.done, steps, numbers)
-        now = time.perf_counter()
-        progress.seconds = before + now - start
-        progress.peak_bytes = max(progress.peak_bytes, peak.bytes)
-        if checkpoint is not None and now - saved >= checkpoint_seconds:
+        if checkpoint is not None and time.perf_counter() - saved >= checkpoint_seconds:
+            synchronize(task.device)
+            progress.seconds = time.perf_counter() - start
+            progress.peak_bytes = peak.bytes
             _save(checkpoint, method, state, task, progress)
             saved = time.perf_counter()
+            start = saved - progress.seconds  # writing it is not the method's time
     synchronize(task.device)
-    progress.seconds = before + time.perf_counter() - start
+    progress.seconds = time.perf_counter() - start
 
 
 def _numbers(metrics: Mapping[str, Tensor], step: int) -> dict[str, float]:
@@ -239,28 +246,46 @@ def _numbers(metrics: Mapping[str, Tensor], step: int) -> dict[str, float]:
     return numbers
 
 
-def _check(source: SyntheticSource, task: Task) -> SyntheticSource:
+def _check(source: SyntheticSource, task: Task) -> None:
     if isinstance(source, SyntheticSet):
-        if not bool(source.images.isfinite().all()):
-            raise Diverged("the synthetic images hold NaN or infinity")
+        _check_finite([source.images], "synthetic images")
         source.check(task.spec)
-        allowed = task.budget.count * task.spec.num_classes
-        if task.budget.kind == "ipc" and len(source) > allowed:
-            raise ContractError(
-                f"The method handed over {len(source)} images; "
-                f"a budget of {task.budget} allows {allowed}."
-            )
-    return source
+    if isinstance(source, SyntheticGenerator):
+        _check_finite(source.weights.values(), "generator's weights")
+        source.check(task.spec)
+        if task.budget != Budget("inpc", source.per_class):
+            raise ContractError(f"The method handed over {source!r} for a budget of {task.budget}.")
+    allowed = task.budget.count * task.spec.num_classes
+    stored = len(source) if isinstance(source, SyntheticSet | RealSet) else 0
+    if task.budget.kind == "ipc" and stored > allowed:
+        raise ContractError(
+            f"The method handed over {stored} images; a budget of {task.budget} allows {allowed}."
+        )
 
 
-def _identity(method: AnyMethod) -> str:
-    """A checkpoint belongs to one method with one set of parameters."""
-    return digest(repr(method))
+def _check_finite(values: Iterable[Tensor], what: str) -> None:
+    if not all(bool(value.isfinite().all()) for value in values):
+        raise Diverged(f"the {what} hold NaN or infinity")
+
+
+def _identity(method: AnyMethod, task: Task) -> str:
+    """A checkpoint belongs to one method with its parameters, one task and one version of us."""
+    real = task.real
+    return digest(
+        {
+            "package": package_version(),
+            "method": repr(method),
+            "dataset": [real.spec.name, real.checksum, real.preprocessing.digest],
+            "budget": task.budget.as_dict(),
+            "network": task.network,
+            "seed": task.seed,
+        }
+    )
 
 
 def _save(path: Path, method: AnyMethod, state: Any, task: Task, progress: _Progress) -> None:
     tree = {
-        "method": _identity(method),
+        "identity": _identity(method, task),
         "rng": task.rng.get_state(),
         "state": checkpoints.capture(state),
         "progress": vars(progress),
@@ -274,7 +299,7 @@ def _resume(path: Path | None, method: AnyMethod, state: Any, task: Task) -> _Pr
         return _Progress()
     try:
         saved = checkpoints.load(path)
-        if saved["method"] != _identity(method):
+        if saved.get("identity") != _identity(method, task):
             return _Progress()
         checkpoints.restore(state, saved["state"])
     except BadFile as error:

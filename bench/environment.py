@@ -39,17 +39,16 @@ def choose_device(name: str) -> torch.device:
 @cache
 def commit() -> str:
     """The commit of the checkout that this package runs from; ``""`` when there is none."""
-    here = Path(__file__).resolve().parent
-    command = [
-        "git",
-        "-C",
-        str(here),
-        "describe",
-        "--always",
-        "--dirty",
-        "--abbrev=40",
-        "--exclude=*",
-    ]
+    here = Path(__file__).resolve()
+    # an environment inside somebody's repository is no checkout of ours
+    if not _git(here.parent, "ls-files", here.name):
+        return ""
+    return _git(here.parent, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    """What git prints about ``folder``; nothing where it fails."""
+    command = ["git", "-C", str(folder), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):

@@ -52,11 +52,7 @@ class Estimates:
                 key = (*cell, tuple(sorted(source.parameters.items())))
                 distilled[key].append(cost.prepare.seconds + cost.distill.seconds)
             if cost.evaluate:
-                student = (
-                    record.trial.architecture,
-                    record.recipe["epochs"],
-                    source.name == "whole",
-                )
+                student = (record.trial.architecture, record.recipe["epochs"])
                 evaluated[(record.trial.dataset, record.trial.budget, *student)].append(
                     cost.evaluate.seconds
                 )
@@ -86,7 +82,7 @@ class Estimates:
 
     def _student(self, trial: Trial) -> Seconds:
         plan = trial.distillation
-        student = (trial.architecture, trial.recipe.epochs, plan.method == "whole")
+        student = (trial.architecture, trial.recipe.epochs)
         known = self._evaluated.get((plan.dataset, plan.budget, *student))
         if known is None and self._rate is not None and plan.budget.kind != "full":
             images = plan.budget.count * self._specs[plan.dataset].num_classes

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING
 
@@ -80,19 +82,21 @@ class _Worker:
         """Give the worker its next job if it is idle."""
         if self.job is None and waiting:
             if not self.process.is_alive():
+                self.stop()
                 self._start()
             self.job = waiting.popleft()
-            self.connection.send(self.job)
+            with suppress(OSError):  # it died this moment: receive will find the pipe's end
+                self.connection.send(self.job)
 
     def receive(self, handle: Handle, died: Died) -> None:
         """Pass on one message of the worker."""
         try:
             message = self.connection.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):  # OSError: it died in the middle of a message
             self.process.join()
             job, self.job = self.job, None
             if job is not None:
-                died(job, f"the worker process ended with exit code {self.process.exitcode}")
+                died(job, _how_it_ended(self.process.exitcode))
             return
         if message is None:
             self.job = None
@@ -102,17 +106,23 @@ class _Worker:
             handle(message)
 
     def stop(self) -> None:
-        """End the process; whatever it had reported has been handled."""
+        """End the process; trials whose end was not received yet will be done again."""
         if self.process.is_alive():
             self.process.terminate()
         self.process.join()
         self.connection.close()
 
 
+def _how_it_ended(code: int | None) -> str:
+    if code is None or code >= 0:
+        return f"the worker process ended with exit code {code}"
+    name = signal.Signals(-code).name
+    guess = ", perhaps for lack of memory" if name == "SIGKILL" else ""
+    return f"the worker process was ended by {name}{guess}"
+
+
 def _serve(connection: Connection, settings: Settings, parent: int) -> None:
     """The worker process: do jobs until the parent hangs up."""
-    import signal
-
     from bench.errors import BenchError
     from bench.worker import run_job
 

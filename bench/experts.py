@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,6 +25,7 @@ from bench.files import digest, exclusive, load_tensors, save_tensors
 from bench.measure import LiveStorage, Peak, synchronize
 from bench.networks import Network
 from bench.recipes import Recipe
+from bench.sharpness import Sharpness
 from bench.training import Training, check_finite
 
 log = logging.getLogger(__name__)
@@ -43,6 +45,7 @@ class Experts:
         folder: where buffers are kept.
         real: the training images.
         report: called after each epoch that is trained.
+        checkpoint_seconds: training time between two checkpoints of an expert.
         seconds: training time of every expert served so far, whether trained now or before.
         waited_seconds: time that this process has spent on training and loading them.
         peak_bytes: the largest peak of training one of them.
@@ -51,27 +54,33 @@ class Experts:
     folder: Path
     real: RealSet
     report: ExpertReport | None = None
+    checkpoint_seconds: float = 30.0
     seconds: float = 0.0
     waited_seconds: float = 0.0
     peak_bytes: int = 0
-    _served: set[str] = field(default_factory=set)
+    _served: dict[str, dict[str, Tensor]] = field(default_factory=dict)
 
-    def trajectory(self, network: str, recipe: Recipe, index: int) -> Tensor:
+    def trajectory(
+        self, network: str, recipe: Recipe, index: int, sharpness: Sharpness | None = None
+    ) -> Tensor:
         """Parameters of expert ``index`` over training, ``(epochs + 1, P)`` float32, read-only.
 
         Args:
             network: its architecture.
             recipe: how it is trained on the real images.
             index: which expert; each has its own seed.
+            sharpness: sharpness-aware steps instead of plain ones (FTD, DATM).
 
         Raises:
             Diverged: its loss became NaN or infinite.
         """
-        return self._snapshots(network, recipe, index)["trajectory"]
+        return self._snapshots(_Expert(network, recipe, index, sharpness))["trajectory"]
 
-    def teacher(self, network: str, recipe: Recipe, index: int) -> Network:
+    def teacher(
+        self, network: str, recipe: Recipe, index: int, sharpness: Sharpness | None = None
+    ) -> Network:
         """Expert ``index`` after its last epoch, frozen, in eval mode."""
-        tensors = self._snapshots(network, recipe, index)
+        tensors = self._snapshots(_Expert(network, recipe, index, sharpness))
         spec, device = self.real.spec, self.real.device
         teacher = networks.build(network, spec, torch.Generator(), device=device)
         with torch.no_grad():
@@ -82,77 +91,85 @@ class Experts:
                 buffer.copy_(tensors[f"buffer.{name}"])
         return teacher.requires_grad_(False).eval()
 
-    def _snapshots(self, network: str, recipe: Recipe, index: int) -> dict[str, Tensor]:
+    def _snapshots(self, expert: _Expert) -> dict[str, Tensor]:
         start = time.perf_counter()
         try:
-            return self._load_or_train(network, recipe, index)
+            return self._load_or_train(expert)
         finally:
             self.waited_seconds += time.perf_counter() - start
 
-    def _load_or_train(self, network: str, recipe: Recipe, index: int) -> dict[str, Tensor]:
-        key = self._key(network, recipe, index)
+    def _load_or_train(self, expert: _Expert) -> dict[str, Tensor]:
+        key = self._key(expert)
+        if key in self._served:  # verified already; steps may ask for experts again and again
+            return self._served[key]
         path = self.folder / f"{key}.safetensors"
         with exclusive(self.folder / f"{key}.lock"):  # another worker may be training it now
-            return self._locked(key, path, network, recipe, index)
+            return self._locked(key, path, expert)
 
-    def _locked(
-        self, key: str, path: Path, network: str, recipe: Recipe, index: int
-    ) -> dict[str, Tensor]:
+    def _locked(self, key: str, path: Path, expert: _Expert) -> dict[str, Tensor]:
         if path.exists():
             try:
                 tensors, header = load_tensors(path)
                 return self._serve(key, tensors, header["seconds"], header["peak_bytes"])
             except BadFile as error:
                 log.warning("%s It is trained again.", error)
-        tensors, seconds, peak_bytes = self._train(key, network, recipe, index)
-        header = {"key": key, "network": network, "recipe": recipe.as_dict(), "index": index}
-        save_tensors(path, tensors, header | {"seconds": seconds, "peak_bytes": peak_bytes})
+        tensors, seconds, peak_bytes = self._train(key, expert)
+        header = {"key": key, "seconds": seconds, "peak_bytes": peak_bytes}
+        save_tensors(path, tensors, header | expert.as_dict())
         return self._serve(key, load_tensors(path)[0], seconds, peak_bytes)
 
     def _serve(
         self, key: str, tensors: dict[str, Tensor], seconds: float, peak_bytes: int
     ) -> dict[str, Tensor]:
-        if key not in self._served:
-            self._served.add(key)
-            self.seconds += seconds
-            self.peak_bytes = max(self.peak_bytes, peak_bytes)
+        self._served[key] = tensors
+        self.seconds += seconds
+        self.peak_bytes = max(self.peak_bytes, peak_bytes)
         return tensors
 
-    def _key(self, network: str, recipe: Recipe, index: int) -> str:
+    def _key(self, expert: _Expert) -> str:
         return digest(
             {
                 "version": VERSION,
                 "dataset": self.real.spec.name,
                 "checksum": self.real.checksum,
                 "preprocessing": self.real.preprocessing.digest,
-                "network": network,
-                "recipe": recipe.as_dict(),
-                "index": index,
+                **expert.as_dict(),
             }
         )
 
-    def _train(
-        self, key: str, network: str, recipe: Recipe, index: int
-    ) -> tuple[dict[str, Tensor], float, int]:
+    def _train(self, key: str, expert: _Expert) -> tuple[dict[str, Tensor], float, int]:
         """Train one expert, resuming from its last finished epoch if it was interrupted."""
-        scope = ("expert", self.real.spec.name, network, index)
-        buffer = _Buffer(
-            training=start_training(self.real, network, recipe, self.real, scope), snapshots=[]
-        )
+        scope = ("expert", self.real.spec.name, expert.network, expert.index)
+        training = start_training(self.real, expert.network, expert.recipe, self.real, scope)
+        training.sharpness = expert.sharpness
+        buffer = _Buffer(training=training, snapshots=[])
         partial = self.folder / f"{key}.partial"
         buffer.resume(partial)
-        peak = Peak(self.real.device)
+        peak = Peak(self.real.device, buffer.peak_bytes)
         with LiveStorage.paused():
-            while buffer.training.epoch < recipe.epochs:
+            while training.epoch < expert.recipe.epochs:
                 buffer.run_epoch(peak)
                 if self.report:
-                    self.report(f"expert {index}", buffer.training.epoch, recipe.epochs)
-                buffer.save(partial)
+                    self.report(f"expert {expert.index}", training.epoch, expert.recipe.epochs)
+                buffer.save(partial, self.checkpoint_seconds)
         partial.unlink(missing_ok=True)
-        buffers = buffer.training.network.named_buffers()
+        buffers = training.network.named_buffers()
         tensors = {f"buffer.{name}": value for name, value in buffers}
         tensors["trajectory"] = torch.stack(buffer.snapshots)
-        return tensors, buffer.seconds, max(buffer.peak_bytes, peak.bytes)
+        return tensors, buffer.seconds, buffer.peak_bytes
+
+
+@dataclass(frozen=True)
+class _Expert:
+    """What decides an expert, beside the data that it is trained on."""
+
+    network: str
+    recipe: Recipe
+    index: int
+    sharpness: Sharpness | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -175,13 +192,13 @@ class _Buffer:
         self.snapshots.append(self._snapshot())
         synchronize(loss.device)
         self.seconds += time.perf_counter() - start
-        self.peak_bytes = max(self.peak_bytes, peak.bytes)
+        self.peak_bytes = peak.bytes
 
     def _snapshot(self) -> Tensor:
         # flatten copies, also on the CPU: snapshots that alias the network would all be the last
         return networks.flatten(self.training.network).cpu()
 
-    def save(self, path: Path, every_seconds: float = 30.0) -> None:
+    def save(self, path: Path, every_seconds: float) -> None:
         if self.seconds - self.saved_seconds < every_seconds:
             return
         self.saved_seconds = self.seconds

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import BadFile, StoreError
 
@@ -46,8 +46,11 @@ def file_digest(path: Path) -> str:
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Write ``path`` so that it appears whole or not at all, even through a kill.
+
+    Yields:
+        A new, empty file in the same folder to write to; it takes the place of ``path`` at the end.
 
     Raises:
         StoreError: the folder cannot be written or the disk is full.
@@ -57,9 +60,9 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         temporary = Path(name)
         try:
-            with os.fdopen(handle, "wb") as stream:
-                yield stream
-                stream.flush()
+            os.close(handle)
+            yield temporary
+            with temporary.open("rb") as stream:
                 os.fsync(stream.fileno())
             temporary.replace(path)
         finally:
@@ -86,20 +89,30 @@ def exclusive(path: Path, *, wait: bool = True) -> Iterator[None]:
             f"Cannot write {path}: {error.strerror or error}. Choose a folder that you may write."
         ) from error
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        _lock(handle, path, wait)
         yield
-    except BlockingIOError as error:
-        raise StoreError(
-            f"{path.parent} is in use by another run. Wait for it, or choose another --store."
-        ) from error
     finally:
         os.close(handle)
 
 
+def _lock(handle: int, path: Path, wait: bool) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError as error:
+        raise StoreError(
+            f"{path.parent} is in use by another run. Wait for it, or choose another --store."
+        ) from error
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be locked: {error.strerror or error}. "
+            f"Choose a folder on a file system with locks."
+        ) from error
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
-    with atomic_write(path) as stream:
-        stream.write(text.encode())
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(text.encode())
 
 
 def read_json(path: Path, *, max_bytes: int = 64 * 2**20) -> Any:
@@ -135,14 +148,29 @@ def _bytes_of(tensor: Tensor) -> memoryview:
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:
     """Write tensors and a JSON header atomically; return the digest that stands in the file."""
-    from safetensors.torch import save
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
 
     sha256 = tensors_digest(tensors, header)
     metadata = {"bench": canonical_json(header), "sha256": sha256}
-    contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    with atomic_write(path) as stream:
-        stream.write(save(contiguous, metadata))
+    with atomic_write(path) as temporary:
+        try:
+            save_file(_apart(tensors), temporary, metadata)
+        except SafetensorError as error:  # how safetensors reports a full disk
+            raise OSError(str(error)) from error
     return sha256
+
+
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors as safetensors takes them: on the CPU, contiguous, no two in one storage."""
+    taken: dict[str, Tensor] = {}
+    storages: set[int] = set()
+    for name, tensor in tensors.items():
+        value = tensor.detach().cpu().contiguous()
+        address = value.untyped_storage().data_ptr()
+        taken[name] = value.clone() if address in storages else value
+        storages.add(address)
+    return taken
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -188,6 +216,13 @@ def load_tensors(path: Path, *, verify: bool = True) -> tuple[dict[str, Tensor],
             tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise BadFile(f"{path} is damaged: {error}.") from error
-    if verify and tensors_digest(tensors, header) != sha256:
+    if verify and _digest_or_none(tensors, header) != sha256:
         raise BadFile(f"{path} is damaged: its content does not match its checksum.")
     return tensors, header
+
+
+def _digest_or_none(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str | None:
+    try:
+        return tensors_digest(tensors, header)
+    except ValueError:  # a NaN or half a surrogate in the header: never written by us
+        return None

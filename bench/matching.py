@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor, nn
 
 EPSILON = 1e-6
@@ -33,15 +34,20 @@ def gradient_distance(real: Sequence[Tensor], synthetic: Sequence[Tensor]) -> Te
     return total
 
 
-def settle_batch_norm(network: nn.Module, images: Tensor) -> None:
-    """Fill batch-norm statistics from real ``images`` and freeze them; others stay in train mode.
+@torch.no_grad()
+def settle_batch_norm(network: nn.Module, draw: Callable[[], Tensor]) -> None:
+    """Update batch-norm statistics with one batch and freeze them; others stay in train mode.
 
     Gradients of class batches cannot be matched while each batch brings its own statistics.
+
+    Args:
+        network: a network without batch norm is left alone.
+        draw: gives the batch, real images of all classes; called only if it is needed.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     if not norms:
         return
     network.train()
-    network(images)
+    network(draw())
     for norm in norms:
         norm.eval()

@@ -66,12 +66,17 @@ class LiveStorage(TorchDispatchMode):
 
 
 class Peak:
-    """The peak memory of a phase on ``device``, in bytes."""
+    """The peak memory of a phase on ``device``, in bytes.
 
-    def __init__(self, device: torch.device) -> None:
-        self.bytes = 0
+    Args:
+        device: where the phase runs.
+        known_bytes: what was measured before the phase was interrupted; 0 for a new phase.
+    """
+
+    def __init__(self, device: torch.device, known_bytes: int = 0) -> None:
+        self.bytes = known_bytes
         self._cuda = device if device.type == "cuda" else None
-        self._sampled = False
+        self._sampled = known_bytes > 0
         if self._cuda is not None:
             torch.cuda.reset_peak_memory_stats(self._cuda)
 
@@ -115,9 +120,7 @@ def calibrate(device: torch.device, repeats: int = 5) -> float:
     return sorted(times[1:])[repeats // 2]
 
 
-def flops_per_second(device: str) -> float:
+def flops_per_second(device: torch.device) -> float:
     """What the calibration kernel reaches on ``device``, in floating-point operations a second."""
-    from bench.environment import choose_device
-
     multiply_adds = 4 * 32 * 16 * 16 * 32 * 32 * 3 * 3
-    return 2 * multiply_adds / calibrate(choose_device(device))
+    return 2 * multiply_adds / calibrate(device)

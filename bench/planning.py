@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from itertools import groupby
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bench import cards, plugins
@@ -103,6 +102,7 @@ class Request:
         """
         resolved = cards.resolve(method, rules.tier, dataset, budget, self.changes.get(method))
         recipe, preprocessing = cards.recipe_for(method, track, recipe, rules.tier, dataset, budget)
+        recipe = _with_main_teacher(recipe, network)
         return Trial(
             protocol=rules.name,
             version=rules.version,
@@ -126,6 +126,14 @@ class Request:
             seed=seed,
             preset=resolved.preset,
         )
+
+
+def _with_main_teacher(recipe: Recipe, network: str) -> Recipe:
+    """The recipe with ``network`` for a teacher that a card calls ``main``."""
+    rule = recipe.distillation
+    if rule is None or rule.teacher != cards.MAIN:
+        return recipe
+    return replace(recipe, distillation=replace(rule, teacher=network))
 
 
 def load_rules(name: str, tier: Tier) -> Rules:
@@ -174,11 +182,10 @@ class Job:
 
 def jobs(trials: Iterable[Trial]) -> list[Job]:
     """Group trials by what they train on, without duplicates, in the order given."""
-    unique = {trial.id: trial for trial in trials}
-    order = {key: place for place, key in enumerate(t.distillation.key for t in unique.values())}
-    ordered = sorted(unique.values(), key=lambda trial: order[trial.distillation.key])
-    grouped = groupby(ordered, key=lambda trial: trial.distillation.key)
+    grouped: dict[str, list[Trial]] = {}
+    for trial in {trial.id: trial for trial in trials}.values():
+        grouped.setdefault(trial.distillation.key, []).append(trial)
     return [
-        Job(distillation=members[0].distillation, trials=members)
-        for members in (tuple(group) for _, group in grouped)
+        Job(distillation=members[0].distillation, trials=tuple(members))
+        for members in grouped.values()
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from bench.errors import InvalidValue, UnknownName
 
@@ -67,6 +67,12 @@ class Recipe:
                 f"A recipe needs epochs ≥ 1, batch ≥ 1 and lr > 0; "
                 f"given {self.epochs}, {self.batch} and {self.lr}."
             )
+        for kind, given, known in (
+            ("schedule", self.schedule, get_args(Schedule)),
+            ("loss", self.loss, get_args(LossName)),
+        ):
+            if given not in known:
+                raise UnknownName(kind, given, known)
 
     def with_changes(self, changes: dict[str, Any]) -> Recipe:
         """A copy with some fields replaced.

@@ -42,7 +42,13 @@ def _fraction(metrics: dict[str, float]) -> dict[str, float]:
     return metrics
 
 
-Name = Annotated[str, Field(min_length=1, max_length=200)]
+def _printable(name: str) -> str:
+    if not name.isprintable():
+        raise ValueError("a name must hold no control or other invisible characters")
+    return name
+
+
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Time = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$")]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -58,7 +64,9 @@ Metrics = Annotated[
 
 
 class _Facts(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, json_schema_serialization_defaults_required=True
+    )
 
 
 class Coordinates(_Facts):
@@ -149,7 +157,7 @@ class Record(_Facts):
     artifact: Sha256 | None = None
     time: Time
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
     @classmethod
     def of(cls, trial: Trial, **facts: Any) -> Record:
@@ -180,6 +188,20 @@ class Record(_Facts):
             dataset=DatasetFacts(checksum=source.checksum, preprocessing=source.preprocessing),
             recipe=trial.recipe.as_dict(),
             **facts,
+        )
+
+    def shared_by(self, trial: Trial) -> Record:
+        """The record of another trial whose student was trained in exactly this way."""
+        return Record.of(
+            trial,
+            status=self.status,
+            reason=self.reason,
+            labels=self.labels,
+            metrics=self.metrics,
+            cost=self.cost,
+            environment=self.environment,
+            artifact=self.artifact,
+            time=self.time,
         )
 
     def line(self) -> str:
@@ -244,7 +266,10 @@ def parse(line: str | bytes, where: str) -> Record:
     if len(line) >= MAX_LINE_BYTES:
         raise BadFile(f"{where} is longer than a record may be ({MAX_LINE_BYTES} bytes).")
     try:
-        return Record.model_validate_json(line, strict=True)
+        record = Record.model_validate_json(line, strict=True)
+        if "schema_version" in record.model_fields_set:
+            return record
+        fault = "schema: Field required"
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or "the line"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +70,7 @@ class Plan:
         rules: the protocol at its tier.
         trials: every trial, without duplicates.
         done: records of those trials whose outcome stands already.
+        shared: trials whose student another track has trained already, with that record.
         jobs: what is left to do.
         references: for each dataset the text that loads it.
     """
@@ -78,6 +79,7 @@ class Plan:
     rules: Rules
     trials: tuple[Trial, ...]
     done: Mapping[str, Record]
+    shared: tuple[tuple[Trial, Record], ...]
     jobs: tuple[Job, ...]
     references: Mapping[str, str]
 
@@ -111,13 +113,15 @@ def plan(options: Options, *, read_data: bool = True) -> Plan:
     trials = tuple({trial.id: trial for trial in rules.plan(request)}.values())
     standing = {} if options.fresh else Store(options.store).done()
     done = {trial.id: standing[trial.id] for trial in trials if trial.id in standing}
-    left = jobs(trial for trial in trials if trial.id not in done)
+    trained = {trial.evaluation_key: done[trial.id] for trial in trials if trial.id in done}
+    left = [trial for trial in trials if trial.id not in done]
     return Plan(
         options=options,
         rules=rules,
         trials=trials,
         done=done,
-        jobs=tuple(left),
+        shared=tuple((t, trained[t.evaluation_key]) for t in left if t.evaluation_key in trained),
+        jobs=tuple(jobs(trial for trial in left if trial.evaluation_key not in trained)),
         references={name: text for name, (text, _) in references.items()},
     )
 
@@ -155,12 +159,17 @@ def execute(plan: Plan, handle: Callable[[Event], None]) -> list[Record]:
         StoreError: another run holds the store, or it cannot be written.
         BenchError: something else that the user must put right; finished trials stand.
     """
+    store = Store(plan.options.store)
+    if plan.shared:
+        with store.lock():
+            copied = [store.share(record, trial) for trial, record in plan.shared]
+        return copied + execute(replace(plan, shared=()), handle)
     if not plan.jobs:
         return []
     from bench.environment import choose_device
     from bench.worker import Finished, Settings, abandoned
 
-    options, store, new = plan.options, Store(plan.options.store), []
+    options, new = plan.options, list[Record]()
     on_cpu = choose_device(options.device).type == "cpu"
     workers = min(options.jobs or (_cores() if on_cpu else 1), len(plan.jobs))
     settings = Settings(
@@ -168,7 +177,7 @@ def execute(plan: Plan, handle: Callable[[Event], None]) -> list[Record]:
         data_root=options.data_root,
         references=plan.references,
         device=options.device,
-        threads=max(1, _cores() // workers),
+        threads=_threads(workers),
         fresh=options.fresh,
     )
 
@@ -189,6 +198,13 @@ def execute(plan: Plan, handle: Callable[[Event], None]) -> list[Record]:
         else:
             run_in_processes(plan.jobs, settings, record, died, workers)
     return new
+
+
+def _threads(workers: int) -> int:
+    """Threads of each worker: the cores shared out, but no more than ``OMP_NUM_THREADS`` says."""
+    share = max(1, _cores() // workers)
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return min(share, int(asked)) if asked.isdecimal() and int(asked) else share
 
 
 def _cores() -> int:

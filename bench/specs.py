@@ -1,8 +1,9 @@
-"""What a dataset and a budget are, without their tensors: torch is not imported here."""
+"""What datasets, budgets and synthetic sets say about themselves; torch is not imported here."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from bench.errors import InvalidValue
@@ -100,3 +101,26 @@ class Budget:
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a record or a header."""
         return {"kind": self.kind, "count": self.count}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What a synthetic set must say about itself to be used without guessing.
+
+    Attributes:
+        dataset: the dataset it was distilled from.
+        classes: class names; labels index into them.
+        budget: what it was made for.
+        preprocessing: the pixel space, as ``Preprocessing.header()`` prints it.
+        method: the method's name, or ``"imported"``.
+        parameters: the method's full parameters.
+        created: facts of creation: versions, device, seeds, source file.
+    """
+
+    dataset: str
+    classes: tuple[str, ...]
+    budget: Budget
+    preprocessing: Mapping[str, Any]
+    method: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    created: Mapping[str, Any] = field(default_factory=dict)

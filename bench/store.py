@@ -21,6 +21,7 @@ from bench import records
 from bench.errors import BadFile
 from bench.files import canonical_json, digest, exclusive, read_json, write_text
 from bench.records import FINAL, Record
+from bench.trials import Trial
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,13 @@ class Store:
         """Add a record and its per-image correctness."""
         records.append(self.records, record, correct)
 
+    def share(self, record: Record, trial: Trial) -> Record:
+        """Record ``trial`` with the outcome of an equal training that ``record`` holds."""
+        path = records.path_of(self.records, record.trial, record.method.name)
+        copied = record.shared_by(trial)
+        self.append(copied, records.read_correct(path).get(record.id))
+        return copied
+
     def remember(self, key: str, facts: dict[str, Any]) -> None:
         """Note what a distillation handed over."""
         write_text(self._facts(key), canonical_json({"facts": facts, "sha256": digest(facts)}))
@@ -82,7 +90,11 @@ class Store:
         if not path.exists():
             return None
         note = read_json(path)
-        if not isinstance(note, dict) or note.get("sha256") != digest(note.get("facts")):
+        try:
+            whole = isinstance(note, dict) and note.get("sha256") == digest(note.get("facts"))
+        except ValueError:  # a NaN or half a surrogate: never written by us
+            whole = False
+        if not whole:
             raise BadFile(f"{path} is damaged: its content does not match its checksum.")
         facts: dict[str, Any] = note["facts"]
         return facts

@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 from bench import networks
 from bench.data import RealSet, SyntheticSource
-from bench.errors import InvalidValue
+from bench.errors import InvalidValue, NotApplicable
 from bench.experts import Experts
 from bench.networks import Network
 from bench.specs import Budget, DatasetSpec
@@ -59,6 +59,7 @@ class Task:
 
         Raises:
             InvalidValue: another ``init``.
+            NotApplicable: a class has fewer real images than the budget asks for.
         """
         if init == "noise":
             count = self.budget.count * self.spec.num_classes
@@ -66,6 +67,12 @@ class Task:
             return noise.to(self.device).requires_grad_()
         if init != "real":
             raise InvalidValue(f"init is {init!r}; give 'real' or 'noise'.")
+        fewest = min(len(members) for members in self.real.class_indices)
+        if fewest < self.budget.count:
+            raise NotApplicable(
+                f"cannot start from {self.budget.count} real images per class: "
+                f"a class of {self.spec.name} has {fewest}"
+            )
         drawn = [
             self.real.draw_class(label, self.budget.count, self.rng)
             for label in range(self.spec.num_classes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from bench.augment import Augmentation
 from bench.data import RealSet, SyntheticSource
 from bench.errors import Diverged, NotApplicable
 from bench.recipes import KnowledgeDistillation, Recipe
+from bench.sharpness import Sharpness
 
 TEST_BATCH = 2048
 
@@ -78,7 +80,7 @@ def learning_rate(recipe: Recipe, start: float, epoch: int) -> float:
     if recipe.schedule == "step":
         return start * (0.1 if epoch > recipe.epochs // 2 else 1.0)
     if recipe.schedule == "cosine":
-        return start * 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * epoch / recipe.epochs))))
+        return start * 0.5 * (1 + math.cos(math.pi * epoch / recipe.epochs))
     return start
 
 
@@ -94,6 +96,7 @@ class Training:
         shuffle: draws the order of images, and a generator's images.
         augmenting: draws the augmentations.
         teacher: a trained teacher for knowledge distillation, or ``None``.
+        sharpness: sharpness-aware steps instead of plain ones, or ``None``.
     """
 
     network: nn.Module
@@ -103,6 +106,7 @@ class Training:
     shuffle: Generator
     augmenting: Generator
     teacher: nn.Module | None = None
+    sharpness: Sharpness | None = None
     epoch: int = 0
 
     def __post_init__(self) -> None:
@@ -128,9 +132,15 @@ class Training:
 
     def _step(self, images: Tensor, labels: Tensor) -> Tensor:
         images = self.augment(images, self.augmenting)
-        loss = self._loss(images, labels)
-        self.optimizer.zero_grad()
-        loss.backward()
+        if self.sharpness is None:
+            loss = self._loss(images, labels)
+            self.optimizer.zero_grad()
+            loss.backward()
+        else:
+            parameters = list(self.network.parameters())
+            loss, found = self.sharpness.gradients(lambda: self._loss(images, labels), parameters)
+            for parameter, gradient in zip(parameters, found, strict=True):
+                parameter.grad = gradient
         self.optimizer.step()
         return loss.detach()
 

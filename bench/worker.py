@@ -12,12 +12,11 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from bench import artifacts, datasets, environment
-from bench.data import SyntheticSet, SyntheticSource
+from bench.data import RealSet, SyntheticSource
 from bench.datasets import RealPair
 from bench.distillation import Distilled, make
 from bench.errors import BadFile, BenchError, ContractError, Diverged, NotApplicable
@@ -25,9 +24,12 @@ from bench.evaluation import Outcome
 from bench.planning import Job, load_rules
 from bench.records import Cost, Costs, Record, Status
 from bench.store import Store
-from bench.trials import Distillation, Trial
+from bench.trials import Distillation, Split, Trial
 
 log = logging.getLogger(__name__)
+
+MAX_REASON = 1000
+"""Characters of an error's message that a record keeps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,8 +119,10 @@ def run_job(job: Job, settings: Settings, emit: Emit) -> None:
 def _distil(job: Job, settings: Settings, device: torch.device, emit: Emit) -> _Made:
     """The job's synthetic source: from the store if it was made before, else made now."""
     store, plan = Store(settings.store), job.distillation
-    train = _real(settings, plan).train.to(device)
-    if not settings.fresh and (known := _recall(store, plan.key)):
+    train = _real(settings, plan, device).train
+    if settings.fresh:
+        store.checkpoint(plan.key).unlink(missing_ok=True)
+    elif known := _recall(store, plan.key):
         return known
 
     def report(phase: str, done: int, total: int, metrics: Mapping[str, float]) -> None:
@@ -144,7 +148,7 @@ def _keep(store: Store, plan: Distillation, result: Distilled) -> _Made:
         prepare=Cost(**costs["prepare"]),
         distill=Cost(**costs["distill"]),
     )
-    if not isinstance(result.source, SyntheticSet):
+    if isinstance(result.source, RealSet):
         return made
     scratch = store.artifact(f".{plan.key}")
     sha256 = artifacts.save(result.source, scratch)
@@ -178,7 +182,7 @@ def _evaluate(
     device: torch.device,
     emit: Emit,
 ) -> Outcome:
-    test = _real(settings, trial.distillation).test.to(device)
+    test = _real(settings, trial.distillation, device).test
     phase = f"{trial.track} on {trial.architecture}"
 
     def report(seed: int, done: int, total: int) -> None:
@@ -191,14 +195,17 @@ def _evaluate(
     return rules.evaluate(trial, source, test, report)
 
 
-def _real(settings: Settings, plan: Distillation) -> RealPair:
+def _real(settings: Settings, plan: Distillation, device: torch.device) -> RealPair:
     reference = settings.references[plan.dataset]
-    return _load(reference, settings.data_root, plan.split, plan.preprocessing)
+    return _load(reference, settings.data_root, plan.split, plan.preprocessing, device)
 
 
 @lru_cache(maxsize=2)  # the next job mostly wants the same data
-def _load(reference: str, data_root: Path | None, split: Any, preprocessing: Any) -> RealPair:
-    return datasets.load(reference, data_root=data_root, split=split, preprocessing=preprocessing)
+def _load(
+    reference: str, data_root: Path | None, split: Split, preprocessing: str, device: torch.device
+) -> RealPair:
+    pair = datasets.load(reference, data_root=data_root, split=split, preprocessing=preprocessing)
+    return RealPair(train=pair.train.to(device), test=pair.test.to(device))
 
 
 def _finished(
@@ -265,16 +272,31 @@ def classify(error: Exception) -> tuple[Status, str]:
     Raises:
         BenchError: the error itself, if the user must put it right.
     """
+    reason = _first_line(error)
     if isinstance(error, NotApplicable):
-        return "skipped", str(error)
+        return "skipped", reason
     if isinstance(error, Diverged):
-        return "diverged", str(error)
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error):
-        return "oom", str(error).partition("\n")[0]
+        return "diverged", reason
+    if _is_out_of_memory(error):
+        return "oom", reason
     if isinstance(error, BenchError) and not isinstance(error, ContractError):
         raise error
     log.error("A trial failed.", exc_info=error)
-    return "failed", f"{type(error).__name__}: {error}".partition("\n")[0]
+    return "failed", f"{type(error).__name__}: {reason}"
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Only CUDA's allocator has an exception of its own; others say so in words."""
+    words = ("allocate memory", "ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    )
+
+
+def _first_line(error: Exception) -> str:
+    """What an error says, as a line of a record can hold it."""
+    text = (str(error) or type(error).__name__).partition("\n")[0]
+    return text[:MAX_REASON].encode(errors="replace").decode()
 
 
 def _now() -> str:

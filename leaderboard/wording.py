@@ -19,26 +19,41 @@ NONE = "–"
 """Stands where there is nothing to state."""
 
 MAX_LENGTH = 300
-_MARKUP = re.compile(r"[\\`*_\[\]|~$:@]|(?<=www)\.", re.IGNORECASE)
-_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
+_MARKUP = re.compile(
+    r"[\\`*\[\]|~$]"
+    r"|(?<![a-z0-9])_|_(?![a-z0-9])"  # within a word it is no markup
+    r"|:(?=\S)|(?<=www)\.",  # addresses and emoji
+    re.IGNORECASE,
+)
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+
+
+def line(text: str) -> str:
+    """``text`` on one line, without control, direction or other invisible characters."""
+    return "".join(c if c.isprintable() else "�" for c in " ".join(text.split()))
 
 
 def plain(text: str) -> str:
-    """One line without control, direction or other invisible characters, of bounded length."""
-    line = " ".join(text.split())
-    safe = "".join(c if c.isprintable() else "�" for c in line)
+    """:func:`line` of bounded length; safe for a terminal."""
+    safe = line(text)
     return safe if len(safe) <= MAX_LENGTH else f"{safe[: MAX_LENGTH - 1]}…"
 
 
 def escape(text: str) -> str:
-    """:func:`plain` text that Markdown shows as it stands: no markup, HTML, link or table border."""
-    html = "".join(_ENTITIES.get(c, c) for c in plain(text))
+    """A :func:`line` that Markdown shows as it stands: no markup, HTML, link or table border."""
+    html = "".join(_ENTITIES.get(c, c) for c in line(text))
     return _MARKUP.sub(r"\\\g<0>", html)
 
 
 def command(*words: str) -> str:
     """A shell command, safe to copy."""
     return " ".join(shlex.quote(plain(word)) for word in words)
+
+
+def commit(name: str) -> str:
+    """A commit's short form; ``-dirty``, a checkout with changes of its own, stays."""
+    digest, dash, state = name.partition("-")
+    return f"{digest[:12]}{dash}{state}"
 
 
 def percent(fraction: float) -> str:
@@ -70,8 +85,10 @@ def seconds(value: float) -> str:
     """A duration in the largest unit that leaves a number of at least one."""
     for unit, size in (("h", 3600), ("min", 60)):
         if value >= size:
-            return f"{value / size:.3g} {unit}"
-    return f"{value:.3g} s" if value >= 0.001 or value == 0 else "< 1 ms"
+            return f"{_short(value / size)} {unit}"
+    if value >= 1 or value == 0:
+        return f"{_short(value)} s"
+    return f"{_short(1000 * value)} ms" if value >= 0.001 else "< 1 ms"
 
 
 def size(value: int | None) -> str:
@@ -80,8 +97,12 @@ def size(value: int | None) -> str:
         return NONE
     for unit, step in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if value >= step:
-            return f"{value / step:.3g} {unit}"
+            return f"{_short(value / step)} {unit}"
     return f"{value} B"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def cost(phase: Phase | None) -> str:
@@ -105,10 +126,13 @@ def numbers(values: Sequence[int]) -> str:
 
 
 def recipe(fields: Mapping[str, Any]) -> str:
-    """A training recipe's fields as ``epochs 300, lr 0.01``; what is off or absent is left out."""
-    shown = ((name, value) for name, value in fields.items() if value not in (None, False, ""))
-    return ", ".join(f"{name} {_value(value)}" for name, value in shown)
+    """A training recipe's fields as ``epochs 300, lr 0.01``."""
+    return ", ".join(f"{name} {_value(value)}" for name, value in fields.items())
 
 
 def _value(value: Any) -> str:
-    return f"({recipe(value)})" if isinstance(value, dict) else str(value)
+    if isinstance(value, Mapping):
+        return f"({recipe(value)})"
+    if value is None or isinstance(value, bool):
+        return {None: "none", False: "no", True: "yes"}[value]
+    return str(value)

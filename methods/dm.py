@@ -63,16 +63,15 @@ class DistributionMatching:
         state.optimizer.zero_grad()
         total = torch.zeros((), device=state.images.device)
         per_class = self.batch_real + state.task.budget.count
-        for labels in torch.arange(state.task.spec.num_classes).split(
-            max(1, self.segment // per_class)
-        ):
-            loss = self._loss(network, state, labels.tolist())
+        at_once, classes = max(1, self.segment // per_class), range(state.task.spec.num_classes)
+        for first in classes[::at_once]:
+            loss = self._loss(network, state, classes[first : first + at_once])
             loss.backward()
             total += loss.detach()
         state.optimizer.step()
         return {"loss": total}
 
-    def _loss(self, network: Network, state: MatchingState, labels: list[int]) -> Tensor:
+    def _loss(self, network: Network, state: MatchingState, labels: range) -> Tensor:
         task, augmentation = state.task, state.augmentation
         pairs = [
             augmentation.pair(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bench import cards
-from bench.errors import NotApplicable
+from bench.errors import InvalidValue
 from bench.planning import Request, choose_seeds
 from bench.recipes import Recipe
 from bench.specs import Budget
@@ -60,12 +60,15 @@ class IpcGrid:
         """The network for images of this size.
 
         Raises:
-            NotApplicable: the images are larger than the rules provide for.
+            InvalidValue: the images are larger than the rules provide for.
         """
         for largest, name in self.networks:
             if size_px <= largest:
                 return name
-        raise NotApplicable(f"{self.name} has no network for images of {size_px} px")
+        raise InvalidValue(
+            f"{self.name} has no network for images of {size_px} px; "
+            f"resize them to at most {self.networks[-1][0]} px (name=path@size)."
+        )
 
     def plan(self, request: Request) -> Iterable[Trial]:
         """Every dataset × budget × method × track × seed of the request."""
@@ -87,7 +90,12 @@ class IpcGrid:
         planned = request.budgets or tuple(
             Budget(kinds[0], count) for count in dict(self.grid).get(dataset, (1, 10, 50))
         )
-        return tuple(budget for budget in planned if budget.kind in kinds)
+        # a bare number counts in the method's own kind: generated images for generative methods
+        return tuple(
+            budget if budget.kind in kinds else Budget(kinds[0], budget.count)
+            for budget in planned
+            if budget.kind in kinds or budget.kind == "ipc"
+        )
 
     def _trial(
         self, request: Request, dataset: str, method: str, budget: Budget, track: Track, seed: int
@@ -126,7 +134,7 @@ QUICK = IpcGrid(
     grid=(("digits", (1, 10)),),
     networks=((16, "convnet-d2-w32"), (32, "convnet-d3-w32"), (64, "convnet-d4-w32")),
     recipe=Recipe(epochs=300),
-    whole_epochs=30,
+    whole_epochs=100,
 )
 
 LITE = IpcGrid(

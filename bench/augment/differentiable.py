@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-import torch
 from torch import Generator, Tensor
 
 from bench.augment.families import (
@@ -111,4 +110,3 @@ class DifferentiableAugmentation:
         """Change two batches by the same siamese draw, as DSA and DM do once for every class."""
         draw = self.draw(real.shape, rng, siamese=True)
         return draw.apply(real), draw.apply(synthetic)
-

@@ -27,11 +27,12 @@ class _Commands(TyperGroup):
         if own is not None or cmd_name not in plugins.names("commands"):
             return own
         registered = plugins.load("commands", cmd_name)
-        if isinstance(registered, typer.Typer):
-            return typer.main.get_command(registered)
-        single = typer.Typer(rich_markup_mode="markdown")
-        single.command(cmd_name)(registered)
-        return typer.main.get_command(single)
+        if not isinstance(registered, typer.Typer):
+            function, registered = registered, typer.Typer(rich_markup_mode="markdown")
+            registered.command(cmd_name)(function)
+        command = typer.main.get_command(registered)
+        command.name = cmd_name
+        return command
 
 
 app = typer.Typer(

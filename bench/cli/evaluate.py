@@ -35,8 +35,16 @@ def evaluate(
     ] = False,
     space: Annotated[
         str,
-        typer.Option("--space", help="Pixel space of the images: auto, model-input, unit, bytes."),
+        typer.Option(
+            "--space",
+            help="Pixel space of the images: auto, model-input, unit ([0, 1]), bytes (0 to 255), "
+            "normalised or cifar10-normalised.",
+        ),
     ] = "auto",
+    index: Annotated[
+        int | None,
+        typer.Option("--index", help="Which set of a result file that holds several."),
+    ] = None,
     preprocessing: Annotated[
         str, typer.Option("--preprocessing", help="Pixel space to train in: normalize or zca.")
     ] = "normalize",
@@ -67,6 +75,7 @@ def evaluate(
         preprocessing=train.preprocessing,
         space=space,
         budget=Budget.parse(budget) if budget else None,
+        index=index,
     )
     recipe = STANDARD.with_changes(
         {"epochs": epochs, "augmentation": augmentation, "learned_lr": learned_lr}

@@ -32,10 +32,10 @@ def export(
 
     Example: `bench export synthetic.safetensors --to parquet`
     """
-    from bench import api, exchange
+    from bench import artifacts, exchange
 
     shared.known("export format", [to], exchange.TARGETS)
-    synthetic = api.load(file)
+    synthetic = artifacts.load_set(file)
     suffix = {"folder": ""}.get(to, f".{to}")
     target = output or file.with_suffix(suffix)
     space = _pixel_space(synthetic, data_root)

@@ -46,6 +46,7 @@ class Display:
             TextColumn("[dim]{task.fields[metrics]}"),
             console=self.console,
             transient=True,
+            disable=not self.console.is_terminal,
         )
         self._all = self._progress.add_task(
             f"{self._trials} trials", total=sum(map(self._weight, self._jobs)), metrics=""
@@ -55,8 +56,7 @@ class Display:
         return self._weights.get(key) or 1.0
 
     def __enter__(self) -> Self:
-        if self.console.is_terminal:
-            self._progress.start()
+        self._progress.start()
         return self
 
     def __exit__(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,11 +21,13 @@ from bench.cli.options import (
     SeedsOption,
     StoreOption,
 )
+from bench.estimates import Seconds
 
 if TYPE_CHECKING:
     from bench.estimates import Estimates
     from bench.records import Record
     from bench.runner import Plan
+    from bench.statistics import Summary
 
 PUBLISHED = Path("leaderboard/results")
 """Where a checkout keeps published records: their costs help to estimate."""
@@ -118,10 +121,11 @@ def run(
 
 
 def _execute(plan: Plan) -> list[Record]:
-    if not plan.jobs:
-        return []
     from bench import runner
     from bench.cli.progress import Display
+
+    if not plan.jobs:
+        return runner.execute(plan, lambda event: None)
 
     estimates = _estimates(plan)
     weights = {
@@ -146,33 +150,42 @@ def _estimates(plan: Plan, flops_per_second: float | None = None) -> Estimates:
     return Estimates([*own, *published], specs, flops_per_second)
 
 
+@dataclass
+class _Left:
+    """What one cell of the grid still asks for."""
+
+    trials: int = 0
+    distill: Seconds = field(default_factory=Seconds)
+    evaluate: Seconds = field(default_factory=Seconds)
+
+
 def _print_plan(plan: Plan, as_json: bool) -> None:
     """The plan as a table: what is done, what is left, what it will cost."""
     from rich.console import Console
     from rich.table import Table
 
-    from bench.estimates import Seconds
+    from bench.environment import choose_device
     from bench.measure import flops_per_second
 
-    estimates = _estimates(plan, flops_per_second(plan.options.device))
-    cells: dict[tuple[str, str, str], list[Any]] = defaultdict(lambda: [0, Seconds(), Seconds()])
+    estimates = _estimates(plan, flops_per_second(choose_device(plan.options.device)))
+    cells: dict[tuple[str, str, str], _Left] = defaultdict(_Left)
     for job in plan.jobs:
         source = job.distillation
         cell = cells[source.dataset, str(source.budget), source.method]
-        cell[0] += len(job.trials)
-        cell[1] += estimates.distillation(job)
-        cell[2] += estimates.evaluation(job)
-    total = sum((cell[1] + cell[2] for cell in cells.values()), Seconds())
+        cell.trials += len(job.trials)
+        cell.distill += estimates.distillation(job)
+        cell.evaluate += estimates.evaluation(job)
+    total = sum((cell.distill + cell.evaluate for cell in cells.values()), Seconds())
     if as_json:
         rows = [
             {
                 "dataset": dataset,
                 "budget": budget,
                 "method": method,
-                "trials": cell[0],
-                "distill_seconds": cell[1].known,
-                "evaluate_seconds": cell[2].known,
-                "unmeasured": cell[1].unknown + cell[2].unknown,
+                "trials": cell.trials,
+                "distill_seconds": cell.distill.known,
+                "evaluate_seconds": cell.evaluate.known,
+                "unmeasured": cell.distill.unknown + cell.evaluate.unknown,
             }
             for (dataset, budget, method), cell in cells.items()
         ]
@@ -183,7 +196,8 @@ def _print_plan(plan: Plan, as_json: bool) -> None:
     for column in ("dataset", "budget", "method", "trials left", "distil", "evaluate"):
         table.add_column(column)
     for (dataset, budget, method), cell in cells.items():
-        table.add_row(dataset, budget, method, str(cell[0]), _time(cell[1]), _time(cell[2]))
+        times = (_time(cell.distill), _time(cell.evaluate))
+        table.add_row(dataset, budget, method, str(cell.trials), *times)
     console = Console()
     console.print(table)
     console.print(
@@ -193,7 +207,7 @@ def _print_plan(plan: Plan, as_json: bool) -> None:
     )
 
 
-def _time(seconds: Any) -> str:
+def _time(seconds: Seconds) -> str:
     value = seconds.known
     unit = f"{value:.0f} s" if value < 120 else f"{value / 60:.0f} min"
     unit = unit if value < 7200 else f"{value / 3600:.1f} h"
@@ -224,9 +238,8 @@ def _print_outcome(plan: Plan, records: list[Record], ran: int, as_json: bool) -
     )
     for column in ("dataset", "budget", "method", "track", "accuracy %", "95 % interval", "n"):
         table.add_column(column, justify="right" if column in ("accuracy %", "n") else "left")
-    for cell in sorted(cells):
-        values = cells[cell]
-        table.add_row(*cell, *_figures(summarize(values)) if values else ("-", "", "0"))
+    for names, values in sorted(cells.items()):
+        table.add_row(*names, *_figures(summarize(values)) if values else ("-", "", "0"))
     console = Console()
     console.print(table)
     now = "Nothing was left to do" if not ran else f"{ran} trials run now"
@@ -236,7 +249,7 @@ def _print_outcome(plan: Plan, records: list[Record], ran: int, as_json: bool) -
     )
 
 
-def _figures(summary: Any) -> tuple[str, str, str]:
+def _figures(summary: Summary) -> tuple[str, str, str]:
     low_high = summary.interval
     interval = f"[{100 * low_high[0]:.1f}, {100 * low_high[1]:.1f}]" if low_high else ""
     return f"{100 * summary.mean:.1f} ± {100 * summary.std:.1f}", interval, str(summary.n)

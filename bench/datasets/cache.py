@@ -212,9 +212,11 @@ def part_checksum(pixels: Tensor, labels: Tensor) -> str:
 
 
 def as_tensors(part: Part) -> tuple[Tensor, Tensor]:
-    """Pixels and labels as tensors; they share the part's memory where that is contiguous."""
+    """Pixels and labels as tensors; they share the part's memory where torch can."""
     import numpy as np
     import torch
 
-    pixels, labels = (np.ascontiguousarray(array) for array in (part.pixels, part.labels))
+    pixels, labels = (
+        np.require(array, requirements=["C", "W"]) for array in (part.pixels, part.labels)
+    )
     return torch.from_numpy(pixels), torch.from_numpy(labels)

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from bench.datasets.arrays import allocate
 from bench.datasets.dataset import Part
@@ -27,8 +27,6 @@ MAX_PIXELS = 4096**2
 
 GRAY_MODES = ("1", "L", "LA")
 COLOUR_MODES = ("P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
-
-ColourMode = Literal["L", "RGB"]
 
 
 @dataclass(frozen=True)
@@ -108,8 +106,8 @@ def decode(images: Collection, *, channels: int, size_px: int, resize: bool = Fa
         with _opened(encoded) as image:
             fitted = _fit(image, encoded.where, size_px, resize)
             values = np.asarray(fitted.convert("L" if channels == 1 else "RGB"))
-        pixels[index] = values.reshape(size_px, size_px, channels).transpose(2, 0, 1)
-        labels[index] = encoded.label
+            pixels[index] = values.reshape(size_px, size_px, channels).transpose(2, 0, 1)
+            labels[index] = encoded.label
     return Part(pixels, labels)
 
 
@@ -136,8 +134,8 @@ def _opened(encoded: Encoded) -> Iterator[Image]:
 
 
 def _fit(image: Image, where: str, size_px: int, resize: bool) -> Image:
-    from PIL import Image as Pillow
     from PIL import ImageOps
+    from PIL.Image import Resampling
 
     size = (size_px, size_px)
     if image.size == size:
@@ -147,4 +145,4 @@ def _fit(image: Image, where: str, size_px: int, resize: bool) -> Image:
             f"{where} is {image.width}×{image.height} pixels, expected {size_px}×{size_px}."
         )
     mode = "L" if image.mode in GRAY_MODES else "RGB"
-    return ImageOps.fit(image.convert(mode), size, Pillow.Resampling.BICUBIC)
+    return ImageOps.fit(image.convert(mode), size, Resampling.BICUBIC)

@@ -2,8 +2,8 @@
 
 - a folder with ``train/<class>/…`` and ``test/``, ``val/`` or ``validation/<class>/…``;
 - a folder ``<class>/…`` without parts, or a zip archive of either;
-- a folder (or its ``data/``) with ``train*.parquet`` and ``test*.parquet`` or ``val*.parquet``,
-  or one ``.parquet`` file, in the Hugging Face layout.
+- a folder (or its ``data/``) with ``train*.parquet`` and ``test*.parquet``, in its absence
+  ``val*.parquet``, or one ``.parquet`` file, in the Hugging Face layout.
 
 Classes of a tree are its folder names, sorted; classes of parquet files are named by their
 metadata, else by number.
@@ -83,8 +83,11 @@ def _shards(folder: Path, *stems: str) -> tuple[Path, ...]:
 
 def _parquet(train: ParquetImages, test: ParquetImages | None) -> Collections:
     highest = max(train.labels(), default=-1)
-    if highest >= len(train):
-        raise BadFile(f"{train.paths[0]} has the label {highest} but only {len(train)} images.")
+    if not 0 <= highest < len(train):
+        raise BadFile(
+            f"{train.paths[0]} has {len(train)} images, the highest label being {highest}; labels "
+            f"count from 0, and every class needs images."
+        )
     classes = train.classes or tuple(str(label) for label in range(highest + 1))
     if test is not None and test.classes not in (None, train.classes):
         raise BadFile(f"{test.paths[0]} orders its classes otherwise than {train.paths[0]}.")

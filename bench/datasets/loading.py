@@ -11,7 +11,7 @@ from bench.datasets.cache import Slot, Stored, as_tensors, part_checksum
 from bench.datasets.dataset import Part
 from bench.datasets.sources import locate, require_files
 from bench.datasets.split import VALIDATION_ONE_IN, kept_and_held_out
-from bench.errors import BadFile, UnknownName
+from bench.errors import BadFile, InvalidValue, UnknownName
 from bench.specs import DatasetSpec
 
 if TYPE_CHECKING:
@@ -103,6 +103,8 @@ def _check(kind: str, given: str, known: tuple[str, ...]) -> None:
 def _validation(whole: Stored, name: str) -> tuple[Stored, Stored]:
     labels = whole.labels.tolist()
     fit, held_out = kept_and_held_out(labels, key=name, one_in=VALIDATION_ONE_IN)
+    if not held_out:
+        raise InvalidValue(f"{name} has one image a class; a validation split takes two or more.")
     return _rows(whole, fit), _rows(whole, held_out)
 
 

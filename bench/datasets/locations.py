@@ -9,7 +9,7 @@ from pathlib import Path
 
 def data_root(given: Path | str | None = None) -> Path:
     """The folder of real data: ``given``, else ``$BENCH_DATA``, else ``data`` here."""
-    return Path(given or os.environ.get("BENCH_DATA") or "data").expanduser()
+    return Path(given or os.environ.get("BENCH_DATA") or "data").expanduser().absolute()
 
 
 def cache_folder() -> Path:

@@ -36,7 +36,7 @@ def read_safetensors(path: Path, spec: DatasetSpec) -> Found:
     except (SafetensorError, OSError, ValueError, AttributeError) as error:
         raise BadFile(f"{path} is damaged: {error}.") from error
     if ours:
-        return own.found(artifacts.load(path), path)
+        return own.found(artifacts.load_set(path), path)
     return from_named(tensors or dict.fromkeys(names), path, "safetensors without our header")
 
 

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.data import Header
 from bench.errors import BadFile
 from bench.exchange.found import Found
 from bench.exchange.pixel_space import SPACES, Evidence, maps_for, objection, stated_map
 from bench.exchange.pixel_statistics import measure
 from bench.preprocessing import Preprocessing
-from bench.specs import DatasetSpec
+from bench.specs import DatasetSpec, Header
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

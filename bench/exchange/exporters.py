@@ -111,8 +111,8 @@ def _write_pt(synthetic: SyntheticSet, path: Path) -> None:
     header, sha256 = own.seal(synthetic)
     # a view would drag the whole storage that it looks into along
     tensors = {name: t.detach().clone() for name, t in artifacts.tensors_of(synthetic).items()}
-    with files.atomic_write(path) as stream:
-        torch.save({**tensors, "header": header, "sha256": sha256}, stream)
+    with files.atomic_write(path) as temporary:
+        torch.save({**tensors, "header": header, "sha256": sha256}, temporary)
 
 
 def _write_folder(synthetic: SyntheticSet, previews: Tensor, path: Path) -> None:

@@ -13,8 +13,8 @@ from torch import Tensor
 from bench.errors import BadFile
 
 if TYPE_CHECKING:
-    from bench.data import Header
     from bench.exchange.pixel_space import Space
+    from bench.specs import Header
 
 RATE_NAMES = ("learning_rate", "lr", "syn_lr")
 """What projects call the learned student learning rate."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from torch import Tensor
 
 from bench import files
-from bench.data import Header, SyntheticSet
+from bench.data import SyntheticSet
 from bench.errors import BadFile, ContractError, InvalidValue, UnknownName
 from bench.exchange import array_files, image_folders, labels, parquet_files, torch_files
 from bench.exchange.bounds import check_inside, max_images
@@ -22,7 +22,7 @@ from bench.exchange.found import Found
 from bench.exchange.own import EXACT_FILE
 from bench.exchange.pixel_space import SPACES
 from bench.preprocessing import Preprocessing
-from bench.specs import Budget, DatasetSpec
+from bench.specs import Budget, DatasetSpec, Header
 
 _READERS: dict[str, Callable[[Path, DatasetSpec], Found]] = {
     ".safetensors": array_files.read_safetensors,
@@ -126,7 +126,7 @@ def _read_folder(folder: Path, spec: DatasetSpec) -> Found:
         return _read_file(check_inside(folder / EXACT_FILE, folder), spec)
     images = torch_files.trajectory_images(folder)
     if images:
-        return _read_file(check_inside(images, folder), spec)
+        return _read_file(images, spec)
     if image_folders.has_class_folders(folder):
         return image_folders.read(folder, spec)
     raise BadFile(

@@ -44,8 +44,8 @@ def write(synthetic: SyntheticSet, previews: Sequence[bytes], path: Path) -> Non
         ContractError: the set contradicts its header.
         StoreError: the file cannot be written.
     """
-    with files.atomic_write(path) as stream:
-        pq.write_table(_table(synthetic, previews), stream)
+    with files.atomic_write(path) as temporary:
+        pq.write_table(_table(synthetic, previews), temporary)
 
 
 def _table(synthetic: SyntheticSet, previews: Sequence[bytes]) -> pa.Table:

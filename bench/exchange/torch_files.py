@@ -4,8 +4,8 @@ Layouts, as the projects write them:
 
 - MTT, TESLA, FTD, DATM: ``images_<it>.pt`` and ``labels_<it>.pt``, with ``<it>`` an iteration or
   ``best``, and sometimes ``lr_<it>.pt`` or ``lr.pt``; FTD and DATM in a folder ``Normal`` (FTD's
-  moving average in ``ema``). Runs in ZCA space also write previews ``images_zca_<it>.pt``, mapped
-  back to pixels.
+  moving average in ``ema``), some in a folder ``zca``. Runs in ZCA space also write previews
+  ``images_zca_<it>.pt``, mapped back to pixels.
 - DC, DSA, DM: ``res_*.pt``, a dictionary whose ``data`` lists one ``[images, labels]`` an
   experiment, beside accuracies as numpy scalars. None of the three knows ZCA.
 - SRe2L and its followers: one tensor, rows sorted by class.
@@ -31,6 +31,7 @@ from bench.exchange.found import Found, from_named, learning_rate, plain_tensor
 from bench.specs import DatasetSpec
 
 _TRAJECTORY_IMAGES = re.compile(r"images_(zca_)?(best|\d+)\.pt")
+_VARIANTS = ("Normal", "ema", "zca")
 _ZIP_MAGIC = b"PK\x03\x04"
 
 
@@ -88,8 +89,8 @@ def read_file(path: Path, spec: DatasetSpec, index: int | None) -> Found:
         BadFile: see :func:`load`; or no layout is recognised.
         InvalidValue: ``index`` is out of range.
     """
-    if _TRAJECTORY_IMAGES.fullmatch(path.name):
-        return _read_trajectory(path, spec)
+    if match := _TRAJECTORY_IMAGES.fullmatch(path.name):
+        return _read_trajectory(path, bool(match[1]), match[2], spec)
     content = load(path, spec)
     if isinstance(content, Mapping) and isinstance(content.get("data"), list):
         return _read_experiments(content["data"], path, index)
@@ -112,49 +113,47 @@ def trajectory_images(folder: Path) -> Path | None:
     """The images that MTT or one of its followers left in ``folder``: the best, or the latest.
 
     Raises:
-        BadFile: FTD's plain and averaged images are both there and neither is named.
+        BadFile: the run left several variants and none is named.
     """
-    variants = [folder / name for name in ("Normal", "ema") if (folder / name).is_dir()]
-    for variant in variants:
-        check_inside(variant, folder)
-    if len(variants) == 2:
+    variants = [folder / name for name in _VARIANTS if (folder / name).is_dir()]
+    if len(variants) > 1:
+        names = ", ".join(variant.name for variant in variants)
         raise BadFile(
-            f"{folder} holds FTD's plain images (Normal) and their moving average (ema, what FTD "
-            f"delivers); give one of the two folders."
+            f"{folder} holds several variants of a set ({names}; FTD delivers ema). Give one."
         )
-    matches = {
+    inside = check_inside(variants[0], folder) if variants else folder
+    iterations = {
         match[2]: path
-        for path in (variants[0] if variants else folder).iterdir()
+        for path in inside.iterdir()
         if (match := _TRAJECTORY_IMAGES.fullmatch(path.name)) and not match[1]
     }
-    if not matches:
+    if not iterations:
         return None
-    latest = max(matches, key=lambda it: float("inf") if it == "best" else int(it))
-    return matches[latest]
+    latest = max(iterations, key=lambda it: float("inf") if it == "best" else int(it))
+    return check_inside(iterations[latest], folder)
 
 
-def _read_trajectory(path: Path, spec: DatasetSpec) -> Found:
+def _read_trajectory(path: Path, preview: bool, iteration: str, spec: DatasetSpec) -> Found:
     folder = path.parent
-    match = _TRAJECTORY_IMAGES.fullmatch(path.name)
-    assert match is not None
-    preview, iteration = bool(match[1]), match[2]
     labels = _companion(folder, [f"labels_{iteration}.pt"])
     rate = _companion(folder, [f"lr_{iteration}.pt", "lr.pt"])
-    used = [part for part in (path, labels, rate) if part]
-    parents = [parent.name.lower() for parent in path.absolute().parents[:2]]
-    whitened = "zca" in parents or any(folder.glob("images_zca_*.pt"))
-    found = Found(
+    used = tuple(part for part in (path, labels, rate) if part)
+    note = f"{path.name} is a preview mapped back from ZCA space, not what the students saw."
+    return Found(
         layout=f"MTT's files {', '.join(part.name for part in used)}",
         images=plain_tensor(load(path, spec), "the tensor", path),
         labels=plain_tensor(load(labels, spec), "the tensor", labels) if labels else None,
         learning_rate=learning_rate(load(rate, spec), rate) if rate else None,
-        whitened=whitened or None,
-        files=tuple(used),
+        whitened=False if preview else _says_zca(path),
+        files=used,
+        notes=(note,) if preview else (),
     )
-    if not preview:
-        return found
-    note = f"{path.name} is a preview mapped back from ZCA space, not what the students saw."
-    return replace(found, whitened=False, notes=(note,))
+
+
+def _says_zca(images: Path) -> bool | None:
+    """Whether folder names, or previews that only whitened runs write, say ZCA; else ``None``."""
+    named = any(parent.name.lower() == "zca" for parent in images.absolute().parents[:2])
+    return named or any(images.parent.glob("images_zca_*.pt")) or None
 
 
 def _companion(folder: Path, names: list[str]) -> Path | None:

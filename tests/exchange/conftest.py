@@ -10,34 +10,47 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from bench.data import Header, SyntheticSet
+from bench.data import SyntheticSet
 from bench.exchange import Imported, read
 from bench.preprocessing import Preprocessing
 from bench.randomness import generator
-from bench.specs import Budget, DatasetSpec
+from bench.specs import Budget, DatasetSpec, Header
 
 SIDE = 16
 
 
-def photographs(count: int, seed: int = 0) -> Tensor:
-    """``(count, 3, 16, 16)`` uint8: smooth, bright on average 0.47, like a photograph's pixels."""
+def _photographs(count: int, seed: int = 0) -> Tensor:
+    """``(count, 3, 16, 16)`` uint8 with a photograph's spectrum: the finer, the fainter."""
     rng = generator("photographs", seed)
-    light = torch.randn(count, 1, 5, 5, generator=rng)
-    colour = 0.3 * torch.randn(count, 3, 3, 3, generator=rng)
-    smooth = [interpolate(x, SIDE, mode="bilinear", align_corners=True) for x in (light, colour)]
-    return (0.47 + 0.25 * (smooth[0] + smooth[1])).clamp(0, 1).mul(255).round().byte()
+    total = torch.zeros(count, 3, SIDE, SIDE)
+    for cells, light, colour in (
+        (3, 0.16, 0.08),
+        (5, 0.12, 0.04),
+        (9, 0.08, 0.03),
+        (16, 0.02, 0.01),
+    ):
+        for strength, channels in ((light, 1), (colour, 3)):
+            coarse = torch.randn(count, channels, cells, cells, generator=rng)
+            total += strength * interpolate(coarse, SIDE, mode="bilinear", align_corners=True)
+    return (0.47 + total).clamp(0, 1).mul(255).round().byte()
+
+
+@pytest.fixture(scope="session")
+def photographs() -> Callable[..., Tensor]:
+    """``photographs(count, seed=0)``: so many ``(3, 16, 16)`` uint8 images."""
+    return _photographs
 
 
 @pytest.fixture(scope="session")
 def pixels() -> Tensor:
     """Six photographs, two a class."""
-    return photographs(6)
+    return _photographs(6)
 
 
 @pytest.fixture(scope="session")
 def spec() -> DatasetSpec:
     """Three classes whose names do not sort in the order of their labels."""
-    unit = photographs(500, seed=1).double() / 255
+    unit = _photographs(500, seed=1).double() / 255
     return DatasetSpec(
         name="toy",
         classes=("zebra", "ant", "mole"),
@@ -55,7 +68,7 @@ def normalise(spec: DatasetSpec) -> Preprocessing:
 
 @pytest.fixture(scope="session")
 def whiten() -> Preprocessing:
-    return Preprocessing.fit_zca(photographs(1500, seed=2))
+    return Preprocessing.fit_zca(_photographs(1500, seed=2))
 
 
 @pytest.fixture

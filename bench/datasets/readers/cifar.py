@@ -79,7 +79,6 @@ class _ArraysOnly(pickle.Unpickler):
         rebuild: Any = np.empty(0).__reduce__()[0]  # a public way to numpy's own function
         allowed = {
             ("numpy.core.multiarray", "_reconstruct"): rebuild,
-            ("numpy._core.multiarray", "_reconstruct"): rebuild,
             ("numpy", "ndarray"): np.ndarray,
             ("numpy", "dtype"): np.dtype,
         }

@@ -43,10 +43,13 @@ class TinyImageNet:
 
     def files(self, root: Path) -> tuple[Path, ...]:
         """Every file of the folder, or the archive."""
-        if (root / self.folder / "val" / "val_annotations.txt").is_file():
+        if self._is_unpacked(root):
             folder = Folder(root / self.folder)
             return tuple(folder.path / name for name in folder.names())
         return all_or_none([root / f"{self.folder}.zip"])
+
+    def _is_unpacked(self, root: Path) -> bool:
+        return (root / self.folder / "val" / "val_annotations.txt").is_file()
 
     def read(self, root: Path, spec: DatasetSpec) -> tuple[Part, Part]:
         """Decode both parts; the few grey images become RGB.
@@ -54,18 +57,18 @@ class TinyImageNet:
         Raises:
             BadFile: an image is broken, or an image's class is not in ``spec``.
         """
-        inside: Tree
-        if (root / self.folder).is_dir():
-            inside, prefix = Folder(root / self.folder), ""
+        tree: Tree
+        if self._is_unpacked(root):
+            tree, prefix = Folder(root / self.folder), ""
         else:
-            inside, prefix = Archive(root / f"{self.folder}.zip"), f"{self.folder}/"
-        train = labelled(inside, inside.names(), f"{prefix}train", spec.classes)
-        test = _annotated(inside, f"{prefix}val", spec.classes)
-        parts = (TreeImages(inside, entries) for entries in (train, test))
-        train_part, test_part = (
-            decode(images, channels=spec.channels, size_px=spec.size_px) for images in parts
-        )
-        return train_part, test_part
+            tree, prefix = Archive(root / f"{self.folder}.zip"), f"{self.folder}/"
+        train = labelled(tree, tree.names(), f"{prefix}train", spec.classes)
+        test = _annotated(tree, f"{prefix}val", spec.classes)
+        return _decoded(tree, train, spec), _decoded(tree, test, spec)
+
+
+def _decoded(tree: Tree, entries: list[tuple[str, int]], spec: DatasetSpec) -> Part:
+    return decode(TreeImages(tree, entries), channels=spec.channels, size_px=spec.size_px)
 
 
 def _annotated(tree: Tree, folder: str, classes: tuple[str, ...]) -> list[tuple[str, int]]:
@@ -117,21 +120,12 @@ class ImageNet64:
             BadFile: a file is broken, or of another size than ``spec``.
         """
         if self._has_folders(root):
-            return self._folders(Folder(root / self.layout), spec)
+            tree = Folder(root / self.layout)
+            names = tree.names()
+            train, test = (labelled(tree, names, part, spec.classes) for part in ("train", "val"))
+            return _decoded(tree, train, spec), _decoded(tree, test, spec)
         files = self.files(root)
         return self._batches(files[:-1], spec), self._batches(files[-1:], spec)
-
-    def _folders(self, folder: Folder, spec: DatasetSpec) -> tuple[Part, Part]:
-        names = folder.names()
-        train, test = (
-            decode(
-                TreeImages(folder, labelled(folder, names, part, spec.classes)),
-                channels=spec.channels,
-                size_px=spec.size_px,
-            )
-            for part in ("train", "val")
-        )
-        return train, test
 
     def _batches(self, files: tuple[Path, ...], spec: DatasetSpec) -> Part:
         import numpy as np
@@ -150,10 +144,10 @@ class ImageNet64:
 
         position = {wnid: label for label, wnid in enumerate(spec.classes)}
         order = np.array([position[wnid] for wnid in self.batch_order])
-        labels = _member(path, "labels").astype(np.int64)
-        if labels.ndim != 1 or labels.min() < 1 or labels.max() > len(order):
+        labels = _member(path, "labels")
+        if labels.ndim != 1 or not np.isin(labels, np.arange(1, len(order) + 1)).all():
             raise BadFile(f"{path} has labels that are no list of numbers in 1 … {len(order)}.")
-        return order[labels - 1]
+        return order[labels.astype(np.int64) - 1]
 
 
 def _images(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -80,7 +80,7 @@ class _Shard:
             schema = file.schema_arrow
             shard = cls(
                 path=path,
-                rows=file.metadata.num_rows,
+                rows=sum(file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)),
                 image_column=_image_column(path, schema),
                 label_column=_label_column(path, schema),
                 classes=_class_names(schema),
@@ -98,6 +98,8 @@ class _Shard:
                 for data, label in zip(images, batch.column(self.label_column), strict=True):
                     yield self._encoded(data, label, f"{self.path}, row {row}")
                     row += 1
+        if row != self.rows:
+            raise BadFile(f"{self.path} announces {self.rows:,} rows but holds {row:,}.")
 
     def _encoded(self, data: Any, label: Any, where: str) -> Encoded:
         if not (data.is_valid and label.is_valid):

@@ -1,0 +1,243 @@
+"""What trajectory-matching methods share: experts, windows, one matching step, guarded updates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bench import augment, networks
+from bench.augment.differentiable import DifferentiableAugmentation
+from bench.data import SyntheticSet
+from bench.errors import InvalidValue
+from bench.networks import Network
+from bench.randomness import choose
+from bench.recipes import Recipe
+from bench.sharpness import Sharpness
+from bench.task import Task
+from bench.training import cross_entropy
+from bench.unrolling import Batch, Gradient, Gradients, Unrolling, gradients, partition
+
+SMALLEST_RATE = 1e-6
+"""The learned learning rate never falls below this: a negative one would climb."""
+
+
+@dataclass(kw_only=True, eq=False)
+class Descent:
+    """One tensor under SGD with momentum, whose steps can be left out without a branch.
+
+    Attributes:
+        value: what is optimised, in place.
+        lr: learning rate.
+        momentum: of SGD.
+    """
+
+    value: Tensor
+    lr: float
+    momentum: float
+
+    def __post_init__(self) -> None:
+        self.velocity = torch.zeros_like(self.value)
+
+    def step(self, gradient: Tensor, keep: Tensor) -> None:
+        """Descend where ``keep`` (0-dimensional, bool) holds; else change nothing."""
+        velocity = self.momentum * self.velocity + gradient
+        self.velocity = torch.where(keep, velocity, self.velocity)
+        self.value.sub_(torch.where(keep, self.lr * velocity, torch.zeros_like(velocity)))
+
+
+@dataclass(kw_only=True, eq=False)
+class MatchingState:
+    """The synthetic set in optimisation.
+
+    Attributes:
+        task: what is distilled.
+        network: the architecture that parameters are laid into.
+        augmentation: of the student's batches, by image.
+        labels: ``(N,)`` class indices, or logits ``(N, K)`` in optimisation.
+        images: ``(N, C, H, W)`` in optimisation.
+        rate: the student's learning rate in optimisation.
+        logits: the labels' optimiser where they are learned.
+        average: running mean of the images where it is what counts.
+        iteration: outer steps done.
+    """
+
+    task: Task
+    network: Network
+    augmentation: DifferentiableAugmentation
+    labels: Tensor
+    images: Descent
+    rate: Descent
+    logits: Descent | None = None
+    average: Tensor | None = None
+    iteration: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Match:
+    """An expert's segment to be matched: its parameters ``(P,)`` at the start and M epochs on."""
+
+    start: Tensor
+    target: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrajectoryMatching:
+    """MTT's loop; adapters add what their papers add.
+
+    ``iterations`` outer steps, each of which unrolls ``matching_steps`` student steps from an
+    expert's parameters at an epoch drawn from [``min_start_epoch``, ``max_start_epoch``) and
+    compares with the expert ``expert_epochs`` later. ``lr_student`` is the learned learning rate's
+    start. A step whose loss exceeds ``loss_limit`` changes nothing (0: no limit).
+    """
+
+    iterations: int
+    matching_steps: int
+    expert_epochs: int
+    min_start_epoch: int
+    max_start_epoch: int
+    batch_syn: int  # synthetic images in one student step; 0 for all
+    lr_images: float
+    lr_learning_rate: float
+    lr_student: float
+    momentum: float  # of images and learning rate
+    loss_limit: float
+    gradient: Gradient
+    init: str
+    augmentation: str
+    experts: int
+    teacher_epochs: int
+    teacher_lr: float
+    teacher_batch: int
+    sharpness_rho: float  # 0 for experts trained by plain SGD
+    sharpness_alpha: float
+
+    @property
+    def steps(self) -> int:
+        """One matched segment a step."""
+        return self.iterations
+
+    @property
+    def recipe(self) -> Recipe:
+        """How experts are trained."""
+        return Recipe(
+            epochs=self.teacher_epochs,
+            lr=self.teacher_lr,
+            momentum=0.0,
+            weight_decay=0.0,
+            batch=self.teacher_batch,
+            schedule="constant",
+        )
+
+    @property
+    def sharpness(self) -> Sharpness | None:
+        """Which way experts look around themselves, if any."""
+        if not self.sharpness_rho:
+            return None
+        return Sharpness(rho=self.sharpness_rho, alpha=self.sharpness_alpha)
+
+    def expert(self, task: Task, index: int) -> Tensor:
+        """Trajectory ``index``, ``(teacher_epochs + 1, P)``."""
+        return task.experts.trajectory(task.network, self.recipe, index, self.sharpness)
+
+    def prepare(self, task: Task) -> MatchingState:
+        """Train or fetch the experts; start from real images or noise.
+
+        Raises:
+            InvalidValue: segments reach beyond the experts' last epoch.
+        """
+        if self.max_start_epoch - 1 + self.expert_epochs > self.teacher_epochs:
+            raise InvalidValue(
+                f"Segments of {self.expert_epochs} epochs that start before epoch "
+                f"{self.max_start_epoch} reach beyond experts of {self.teacher_epochs} epochs; "
+                f"raise teacher_epochs or lower max_start_epoch."
+            )
+        for index in range(self.experts):
+            self.expert(task, index)
+        images, labels = self.start(task)
+        rate = torch.tensor(self.lr_student, device=task.device)
+        return MatchingState(
+            task=task,
+            network=task.fresh_network().requires_grad_(False),
+            augmentation=augment.build_differentiable(self.augmentation, task.spec),
+            labels=labels,
+            images=Descent(value=images, lr=self.lr_images, momentum=self.momentum),
+            rate=Descent(value=rate, lr=self.lr_learning_rate, momentum=self.momentum),
+        )
+
+    def start(self, task: Task) -> tuple[Tensor, Tensor]:
+        """Initial images and labels."""
+        return task.initial_images(self.init).detach(), task.hard_labels()
+
+    def last_start_epoch(self, iteration: int) -> int:
+        """The end, exclusive, of the window that start epochs are drawn from."""
+        return self.max_start_epoch
+
+    def step(self, state: MatchingState) -> Mapping[str, Tensor]:
+        """Match one segment and descend."""
+        match = self.draw(state)
+        found = self.match(state, match, self.labels(state, match))
+        keep = found.loss.isfinite()
+        if self.loss_limit:
+            keep = keep & (found.loss <= self.loss_limit)
+        state.images.step(found.images, keep)
+        state.rate.step(found.learning_rate, keep)
+        state.rate.value.clamp_(min=SMALLEST_RATE)
+        if state.logits is not None and found.labels is not None:
+            state.logits.step(found.labels, keep)
+        self.after(state)
+        state.iteration += 1
+        return {"loss": found.loss, "learning_rate": state.rate.value.clone()}
+
+    def after(self, state: MatchingState) -> None:
+        """What follows a step; nothing here."""
+
+    def draw(self, state: MatchingState) -> Match:
+        """An expert and a start epoch, uniformly."""
+        rng, device = state.task.rng, state.task.device
+        trajectory = self.expert(state.task, choose(self.experts, rng))
+        window = self.last_start_epoch(state.iteration) - self.min_start_epoch
+        epoch = self.min_start_epoch + choose(window, rng)
+        start, target = trajectory[epoch], trajectory[epoch + self.expert_epochs]
+        return Match(start=start.to(device), target=target.to(device))
+
+    def labels(self, state: MatchingState, match: Match) -> Tensor:
+        """The labels that this segment's student sees."""
+        return state.labels
+
+    def match(self, state: MatchingState, match: Match, labels: Tensor) -> Gradients:
+        """The loss ‖θ_N - θ*‖² / ‖θ_0 - θ*‖² and its gradients (MTT, equation 2)."""
+        rng, images = state.task.rng, state.images.value
+        batches = []
+        for index in partition(len(images), self.batch_syn, self.matching_steps, rng):
+            drawn = state.augmentation.draw((len(index), *images.shape[1:]), rng)
+            batches.append(Batch(index.to(images.device), drawn.apply))
+        unrolling = Unrolling(
+            network=state.network,
+            loss=cross_entropy,
+            start=match.start,
+            target=match.target,
+            images=images,
+            labels=labels,
+            learning_rate=state.rate.value,
+            batches=batches,
+        )
+        return gradients(unrolling, self.gradient)
+
+    def result(self, state: MatchingState) -> SyntheticSet:
+        """The images, their labels and the learned learning rate."""
+        images = state.images.value if state.average is None else state.average
+        return SyntheticSet(
+            images=images, labels=state.labels, learning_rate=float(state.rate.value)
+        )
+
+
+@torch.no_grad()
+def logits_at(state: MatchingState, parameters: Tensor, images: Tensor) -> Tensor:
+    """What a network with these parameters says of ``images``, ``(N, K)``."""
+    found: Tensor = torch.func.functional_call(
+        state.network, networks.unflatten(state.network, parameters), (images,)
+    )
+    return found

@@ -1,0 +1,44 @@
+"""What a table shows of a row, as plain texts: the same on every page and in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+
+from leaderboard import wording
+from leaderboard.rows import Row
+from leaderboard.wording import NONE
+
+RANK, METHOD, ACCURACY = "Rank", "Method", "Accuracy %"
+ARCHITECTURE, DEVICE = "Architecture", "Device"
+
+COLUMNS: dict[str, Callable[[Row], str]] = {
+    RANK: lambda row: NONE if row.rank is None else str(row.rank),
+    METHOD: lambda row: f"{row.title} (ceiling)" if row.ceiling else row.title,
+    ARCHITECTURE: lambda row: row.architecture,
+    ACCURACY: lambda row: wording.accuracy(row.summary),
+    "95 % interval": lambda row: wording.interval(row.summary.interval if row.summary else None),
+    "n": lambda row: str(len(row.values)),
+    "Labels": lambda row: ", ".join(row.labels) or NONE,
+    "Stored": lambda row: wording.size(row.stored_bytes),
+    "Prepare": lambda row: wording.cost(row.prepare),
+    "Distil": lambda row: wording.cost(row.distill),
+    "Evaluate": lambda row: wording.cost(row.evaluate),
+    DEVICE: lambda row: ", ".join(row.devices),
+    "Not ok": lambda row: wording.mishaps(row.mishaps),
+}
+OPTIONAL = frozenset({"Not ok"})
+"""Columns left out where no row of a table fills them."""
+
+LEFT = frozenset({METHOD, ARCHITECTURE, "Labels", DEVICE, "Not ok"})
+"""Columns aligned to the left; numbers stand to the right."""
+
+
+def grid(rows: Iterable[Row], without: Collection[str] = ()) -> tuple[list[str], list[list[str]]]:
+    """Column names and the cells of each row, every one safe for a terminal."""
+    filled = [{name: wording.plain(cell(row)) for name, cell in COLUMNS.items()} for row in rows]
+    shown = [
+        name
+        for name in COLUMNS
+        if name not in without and (name not in OPTIONAL or any(row[name] for row in filled))
+    ]
+    return shown, [[row[name] for name in shown] for row in filled]

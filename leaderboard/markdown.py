@@ -1,0 +1,223 @@
+"""Tables as Markdown for the repository: the whole page, and the block of the top README."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from bench.files import canonical_json
+from leaderboard import columns, wording
+from leaderboard.reported import reported
+from leaderboard.rows import Row
+from leaderboard.tables import FULL, Table, TableKey
+from leaderboard.wording import NONE, escape
+
+INTRODUCTION = """\
+# Leaderboard
+
+Rendered from records by `bench leaderboard build`; edits here are lost.
+
+- **Accuracy**: mean ± population standard deviation over n trials, in percent. A trial is one
+  repetition with its own seed. Of a trial that ran more than once the latest good record counts.
+- **95 % interval**: of the mean, by Student's t.
+- **Rank**: methods that cannot be told apart share a rank. It is one plus the number of methods
+  that are significantly better (Welch's t-test of every pair on one architecture, Holm-corrected,
+  5 %), or better than one that is. Fewer than two trials allow no rank.
+- **Ceiling**: students trained on the whole training set, for orientation; never ranked.
+- **Stored**: bytes to keep in order to train from the result again. **Prepare** (work ahead of the
+  distillation, such as expert buffers), **Distil**, **Evaluate** (one student): median time and
+  greatest peak of memory.
+- Protocol versions, tiers, tracks, datasets and budgets never share a table. Numbers printed in
+  papers stand in tables of their own: their recipes differ from ours.
+"""
+
+
+def page(found: Sequence[Table]) -> str:
+    """The whole leaderboard as one page."""
+    sections = [
+        _section(list(members))
+        for _, members in groupby(found, key=lambda table: _rules(table.key))
+    ]
+    return "\n".join([INTRODUCTION, *sections])
+
+
+def _rules(key: TableKey) -> tuple[str, int, str, str, str]:
+    return key.protocol, key.version, key.protocol_hash, key.tier, key.track
+
+
+def _title(key: TableKey) -> str:
+    return f"{key.protocol} v{key.version}, {key.tier} tier"
+
+
+def _section(found: Sequence[Table]) -> str:
+    key = found[0].key
+    title = f"{_title(key)}, {key.track} track"
+    usual = _usual_recipe(found)
+    tables = (_table(table, usual) for table in found)
+    return "\n".join([f"## {escape(title)}\n", _facts(found, usual), *tables])
+
+
+def _facts(found: Sequence[Table], usual: Mapping[str, Any]) -> str:
+    """What ran, as a list: rules, recipe, seeds, machines, versions, dates."""
+    key = found[0].key
+    rows = [row for table in found for row in table.rows]
+    records = [record for row in rows for record in row.records]
+    ran = [record.environment for record in records]
+    counts = [len(row.values) for row in rows if not row.ceiling] or [0]
+    facts = {
+        "Protocol": f"{key.protocol}, version {key.version}, rules {key.protocol_hash[:12]}",
+        "Recipe": wording.recipe(usual),
+        "Seeds": wording.numbers([seed for row in rows for seed in row.seeds]) or NONE,
+        "n": f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else str(counts[0]),
+        "Devices": _list(environment.device for environment in ran),
+        "Versions": f"bench {_list(e.package for e in ran)}; torch {_list(e.torch for e in ran)}; "
+        f"Python {_list(e.python for e in ran)}",
+        "Commits": _list(wording.commit(environment.commit) for environment in ran),
+        "Newest record": max(record.time for record in records).partition("T")[0],
+    }
+    return "".join(f"- {escape(name)}: {escape(value)}\n" for name, value in facts.items())
+
+
+def _list(values: Iterable[str]) -> str:
+    return ", ".join(sorted({value for value in values if value})) or NONE
+
+
+def _usual_recipe(found: Sequence[Table]) -> Mapping[str, Any]:
+    """The recipe of most rows."""
+    recipes = [row.recipe for table in found for row in table.rows]
+    uses = Counter(map(canonical_json, recipes))
+    return max(recipes, key=lambda recipe: uses[canonical_json(recipe)])
+
+
+def _other_recipes(table: Table, usual: Mapping[str, Any]) -> str:
+    """What other recipes of this table change, by row."""
+    told: dict[str, None] = {}
+    for row in table.rows:
+        changed = {name: value for name, value in row.recipe.items() if value != usual.get(name)}
+        if changed:
+            told[f"{row.title}: {wording.recipe(changed)}"] = None
+    return f"Other recipes: {escape('; '.join(told))}.\n" if told else ""
+
+
+def _table(table: Table, usual: Mapping[str, Any]) -> str:
+    shown, cells = columns.grid(table.rows)
+    body = [
+        [_emphasise(row, name, _safe(name, cell)) for name, cell in zip(shown, line, strict=True)]
+        for row, line in zip(table.rows, cells, strict=True)
+    ]
+    parts = [
+        f"### {escape(_name(table))}\n",
+        *(f"**Warning**: {escape(warning)}\n" for warning in table.warnings),
+        _grid(shown, body, columns.LEFT),
+        _other_recipes(table, usual),
+        _commands(table),
+        _reported(table),
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def _safe(column: str, cell: str) -> str:
+    """Escaped, where the text is not our own."""
+    return escape(cell) if column in columns.LEFT else cell
+
+
+def _name(table: Table) -> str:
+    """Dataset and budget, and the checksum where the dataset's name alone is ambiguous."""
+    data = f", data {table.key.checksum[:12] or NONE}" if table.warnings else ""
+    return f"{table.key.dataset}, {table.key.budget}{data}"
+
+
+def _emphasise(row: Row, column: str, text: str) -> str:
+    if column == columns.ACCURACY and row.rank == 1:
+        return f"**{text}**"
+    return f"*{text}*" if column == columns.METHOD and row.ceiling else text
+
+
+def _grid(head: Sequence[str], body: Sequence[Sequence[str]], left: Collection[str]) -> str:
+    from tabulate import tabulate
+
+    align = ["left" if name in left else "right" for name in head]
+    return tabulate(body, head, "pipe", disable_numparse=True, colalign=align) + "\n"
+
+
+def _commands(table: Table) -> str:
+    """The commands that fill the table: one for the presets, one for each changed method."""
+    key = table.key
+    words = ["bench", "run", "--protocol", key.protocol, "--tier", key.tier]
+    words += ["--dataset", key.dataset]
+    if key.budget.kind != "full":
+        words += ["--budget", str(key.budget).removeprefix("ipc ")]
+    changed = {row.title: _settings(row) for row in table.rows if row.changes and not row.ceiling}
+    lines = [words, *(words + more for _, more in sorted(changed.items()) if more)]
+    commands = "\n".join(wording.command(*line) for line in lines)
+    return f"Reproduce:\n\n```sh\n{commands}\n```\n"
+
+
+def _settings(row: Row) -> list[str]:
+    """Options that change a method's parameters; other changes are no option of the command."""
+    pairs = [(name, value) for name, value in row.changes if name in row.parameters]
+    options = [word for name, value in pairs for word in ("--set", f"{row.method}.{name}={value}")]
+    return ["--method", row.method, *options] if options else []
+
+
+def _reported(table: Table) -> str:
+    """What papers print for exactly the cells of this table."""
+    cells = sorted({(row.method, row.architecture) for row in table.rows})
+    key = table.key
+    full = {row.method for row in table.rows if row.ceiling}
+    body = []
+    for method, architecture in cells:
+        budget = FULL if method in full else key.budget
+        for value in reported(key.dataset, budget, method, architecture):
+            source = f"{value.paper}, {value.table}"
+            remarks = "; ".join(text for text in (value.variant, value.labels, value.notes) if text)
+            body.append([method, architecture, value.printed, source, remarks])
+    if not body:
+        return ""
+    head = ["Method", "Architecture", "Reported %", "Paper", "Remarks"]
+    grid = _grid(head, [[escape(cell) for cell in line] for line in body], set(head[:2] + head[3:]))
+    return f"Reported elsewhere, under the papers' own recipes:\n\n{grid}"
+
+
+def block(found: Iterable[Table], link: str) -> str:
+    """The standard track in one small table a protocol and tier: presets and ceilings alone.
+
+    Args:
+        found: the tables.
+        link: where the whole page stands.
+    """
+    standard = [table for table in found if table.key.track == "standard"]
+    parts = []
+    for _, group in groupby(standard, key=lambda table: _rules(table.key)):
+        members = list(group)
+        warnings = dict.fromkeys(warning for table in members for warning in table.warnings)
+        parts.append(f"**{escape(_title(members[0].key))}**\n")
+        parts += [f"**Warning**: {escape(warning)}\n" for warning in warnings]
+        parts.append(_pivot(members))
+    legend = (
+        "Accuracy in percent, mean ± standard deviation; bold: rank 1. "
+        f"Intervals, costs and recipes: [the whole leaderboard]({link}).\n"
+    )
+    return "\n".join([*parts, legend])
+
+
+def _pivot(found: Sequence[Table]) -> str:
+    """Tables and architectures down, methods across, ceilings last."""
+    methods: dict[str, bool] = {}  # whether it is a ceiling
+    lines: dict[tuple[str, str], dict[str, str]] = {}
+    for table in found:
+        for row in table.rows:
+            if row.changes:
+                continue
+            methods[row.method] = row.ceiling
+            text = _emphasise(row, columns.ACCURACY, wording.accuracy(row.summary))
+            lines.setdefault((_name(table), row.architecture), {})[row.method] = text
+    ordered = sorted(methods, key=lambda method: (methods[method], method))
+    places = ["Dataset, budget", "Architecture"]
+    body = [
+        [*map(escape, place), *(cells.get(method, NONE) for method in ordered)]
+        for place, cells in lines.items()
+    ]
+    return _grid([*places, *map(escape, ordered)], body, places)

@@ -1,0 +1,196 @@
+"""Publishing appends what is sound and new, and touches nothing that stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bench import records
+from bench.records import Record
+from leaderboard.publish import Outcome, publish
+
+MakeRecord = Callable[..., Record]
+
+
+def known_rules(protocol: str, version: int, tier: str) -> str | None:
+    return "a" * 64 if (protocol, version, tier) == ("ipc-grid", 1, "quick") else None
+
+
+class Folders:
+    """A store's records and the published results."""
+
+    def __init__(self, root: Path) -> None:
+        self.store = root / "runs" / "records"
+        self.results = root / "results"
+        self.file = self.results / "ipc-grid-v1" / "quick" / "digits" / "dm.jsonl"
+
+    def add(self, *made: Record, correct: bytes | None = None) -> None:
+        for record in made:
+            records.append(self.store, record, correct)
+
+    def publish(self) -> Outcome:
+        return publish(self.store, self.results, known_rules)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Folders:
+    return Folders(tmp_path)
+
+
+def test_finished_trials_are_published_with_their_correctness(
+    folders: Folders, record: MakeRecord
+) -> None:
+    good = record("dm", 0.5)
+    folders.add(good, correct=b"\x0f")
+    folders.add(record("dm", None, 1, status="diverged", reason="NaN"))
+    folders.add(record("dm", None, 2, status="skipped", reason="needs colour"))
+    outcome = folders.publish()
+    assert (outcome.published, outcome.refused, outcome.faults) == (3, [], [])
+    assert [published.status for published in records.read(folders.file)] == [
+        "ok",
+        "diverged",
+        "skipped",
+    ]
+    assert records.read_correct(folders.file) == {good.id: b"\x0f"}
+
+
+def test_publishing_again_adds_nothing(folders: Folders, record: MakeRecord) -> None:
+    folders.add(record("dm", 0.5), record("dm", 0.25, 1), correct=None)
+    folders.publish()
+    before = folders.file.read_bytes()
+    outcome = folders.publish()
+    assert (outcome.published, outcome.present) == (0, 2)
+    assert folders.file.read_bytes() == before
+
+
+def test_what_stands_is_never_rewritten(folders: Folders, record: MakeRecord) -> None:
+    folders.add(record("dm", 0.5))
+    folders.publish()
+    before = folders.file.read_bytes()
+    folders.add(record("dm", 0.9, time="2030-01-01T00:00:00Z"), record("dm", 0.6, 1))
+    assert folders.publish().published == 1
+    assert folders.file.read_bytes().startswith(before)
+    assert [r.metrics["accuracy"] for r in records.read(folders.file)] == [0.5, 0.6]
+
+
+def test_a_trial_that_ran_twice_is_published_once(folders: Folders, record: MakeRecord) -> None:
+    folders.add(
+        record("dm", 0.5),
+        record("dm", 0.6, time="2025-07-01T00:00:00Z"),
+        record("dm", None, status="failed", reason="killed", time="2025-08-01T00:00:00Z"),
+    )
+    assert folders.publish().published == 1
+    assert [r.metrics["accuracy"] for r in records.read(folders.file)] == [0.6]
+
+
+def test_unfinished_and_validation_trials_are_left(folders: Folders, record: MakeRecord) -> None:
+    folders.add(
+        record("dm", None, 0, status="failed", reason="killed"),
+        record("dm", None, 1, status="oom", reason="full"),
+        record("dm", 0.5, 2, split="validation"),
+    )
+    outcome = folders.publish()
+    assert (outcome.published, outcome.left) == (0, 3)
+    assert not folders.results.exists()
+
+
+def test_other_rules_than_the_installed_ones_are_refused(
+    folders: Folders, record: MakeRecord
+) -> None:
+    folders.add(record("dm", 0.5, trial={"protocol_hash": "b" * 64}), record("dm", 0.5, 1))
+    outcome = folders.publish()
+    assert outcome.published == 1
+    (sentence,) = outcome.refused
+    assert "other rules than ipc-grid v1 (quick): hash bbbbbbbbbbbb, not aaaaaaaaaaaa" in sentence
+
+
+def test_rules_that_are_not_installed_must_agree_with_what_stands(
+    folders: Folders, record: MakeRecord
+) -> None:
+    def make(seed: int, letter: str) -> Record:
+        return record("dm", 0.5, seed, trial={"version": 2, "protocol_hash": letter * 64})
+
+    folders.add(make(0, "b"))
+    assert folders.publish().published == 1
+    folders.add(make(1, "c"), make(2, "b"))
+    outcome = folders.publish()
+    assert (outcome.published, len(outcome.refused)) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"recipe": {"epochs": 1}},
+        {"recipe": {"surprise": 1}},
+        {"recipe": {"epochs": "many"}},
+        {"id": "f" * 64},
+    ],
+)
+def test_a_record_that_contradicts_its_id_is_refused(
+    folders: Folders, record: MakeRecord, change: dict[str, object]
+) -> None:
+    folders.add(record("dm", 0.5).model_copy(update=change))
+    outcome = folders.publish()
+    assert outcome.published == 0
+    assert "not the digest of its coordinates" in outcome.refused[0]
+
+
+@pytest.mark.parametrize(
+    ("correct", "accuracy", "sound"),
+    [
+        (b"\xf0", 0.5, True),
+        (b"\xe0", 3 / 7, True),  # seven images and one bit of padding
+        (b"\x00", 0.0, True),
+        (b"\xff\xff", 1.0, True),
+        (b"\xf0", 0.9, False),
+        (b"\xff", 0.5, False),
+        (b"", 0.5, False),
+    ],
+)
+def test_accuracy_must_be_what_the_single_images_say(
+    folders: Folders, record: MakeRecord, correct: bytes, accuracy: float, sound: bool
+) -> None:
+    folders.add(record("dm", accuracy), correct=correct)
+    assert (folders.publish().published == 1) == sound
+
+
+def test_a_broken_line_in_the_store_is_told_and_the_rest_published(
+    folders: Folders, record: MakeRecord
+) -> None:
+    folders.add(record("dm", 0.5))
+    path = records.path_of(folders.store, record().trial, "dm")
+    path.write_text("broken\n" + path.read_text())
+    outcome = folders.publish()
+    assert outcome.published == 1
+    assert f"{path}:1" in str(outcome.faults[0])
+
+
+def test_a_broken_published_line_is_told_and_left(folders: Folders, record: MakeRecord) -> None:
+    folders.add(record("dm", 0.5))
+    folders.publish()
+    folders.file.write_text(folders.file.read_text() + "broken\n")
+    folders.add(record("dm", 0.6, 1))
+    outcome = folders.publish()
+    assert (outcome.published, outcome.present) == (1, 1)
+    assert f"{folders.file}:2" in str(outcome.faults[0])
+    assert "broken\n" in folders.file.read_text()
+
+
+def test_a_damaged_companion_stops_its_file_alone(folders: Folders, record: MakeRecord) -> None:
+    folders.add(record("dm", 0.5), record("random", 0.5), correct=b"\x0f")
+    path = records.path_of(folders.store, record().trial, "dm")
+    records.correct_path(path).write_text("broken\n")
+    outcome = folders.publish()
+    assert outcome.published == 1
+    assert "dm.correct.jsonl:1" in str(outcome.faults[0])
+
+
+def test_a_kill_between_the_two_files_is_made_good(folders: Folders, record: MakeRecord) -> None:
+    folders.add(record("dm", 0.5), correct=b"\x0f")
+    folders.publish()
+    folders.file.unlink()  # correctness stands, its record does not
+    assert folders.publish().published == 1
+    companion = records.correct_path(folders.file)
+    assert len(companion.read_text().splitlines()) == 1

@@ -1,0 +1,173 @@
+"""The command line: what it prints where, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.cli import main
+
+SMALL = ["run", "--method", "random", "--budget", "1", "--seeds", "2", "--track", "standard"]
+
+
+@pytest.fixture
+def bench(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Any:
+    """Call the command in this process: ``(exit code, stdout, stderr)``."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "150")
+    monkeypatch.delenv("BENCH_DATA", raising=False)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["bench", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out, captured.err
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["run", "--method", "dmm"], "No method named 'dmm'. Did you mean 'dm'?"),
+        (["run", "--protocol", "ipc-gird"], "Did you mean 'ipc-grid'?"),
+        (["run", "--dataset", "digit"], "Did you mean 'digits'?"),
+        (["run", "--tier", "quik"], "Did you mean 'quick'?"),
+        (["run", "--budget", "0"], "'0' is no budget"),
+        (["run", "--budget", "many"], "'many' is no budget"),
+        (["run", "--seeds", "99"], "publishes 20 seeds"),
+        (["run", "--set", "dm.lr_image=1"], "Did you mean 'lr_images'?"),
+        (["run", "--set", "dm.lr_images=fast"], "give a value of type float"),
+        (["run", "--set", "nonsense"], "method.parameter=value"),
+        (["run", "--track", "nativ"], "Did you mean 'native'?"),
+        (["run", "--device", "cuda:99", *SMALL[1:]], "There is no device 'cuda:99' here"),
+        (["run", "--dataset", "mnist"], "bench data fetch mnist"),
+        (["run", "--executor", "slurm"], "No executor named 'slurm'"),
+        (["list", "method"], "Did you mean 'methods'?"),
+        (["evaluate", "missing.pt", "--dataset", "digits"], "missing.pt"),
+        (["export", "missing.safetensors", "--to", "pt"], "missing.safetensors"),
+    ],
+)
+def test_impossible_wishes_get_one_sentence_and_exit_2(
+    bench: Any, arguments: list[str], sentence: str
+) -> None:
+    code, out, err = bench(*arguments)
+    assert code == 2
+    assert out == ""
+    assert sentence in err
+    assert "Traceback" not in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["--no-such-option"], ["no-such-command"], ["run", "-x"]])
+def test_wrong_usage_is_exit_2(bench: Any, arguments: list[str]) -> None:
+    assert bench(*arguments)[0] == 2
+
+
+@pytest.mark.parametrize("command", ["run", "evaluate", "export", "list", "data", "leaderboard"])
+def test_every_help_names_the_command_and_an_example(bench: Any, command: str) -> None:
+    code, out, _ = bench(command, "--help")
+    assert code == 0
+    assert command in out
+    assert "Example" in out or command in ("data", "leaderboard")
+
+
+def test_run_records_once_and_answers_from_the_store_afterwards(bench: Any) -> None:
+    code, out, _ = bench(*SMALL, "--jobs", "1")
+    assert code == 0
+    assert "2 trials run now; 0 were recorded before" in out
+    code, out, err = bench(*SMALL)
+    assert code == 0
+    assert "Nothing was left to do; 2 were recorded before" in out
+    assert err == ""
+
+
+def test_run_prints_one_json_object(bench: Any) -> None:
+    code, out, _ = bench(*SMALL, "--jobs", "1", "--json")
+    answer = json.loads(out)
+    assert code == 0
+    assert answer["ran"] == 2
+    assert {record["status"] for record in answer["records"]} == {"ok"}
+
+
+def test_dry_run_does_nothing(bench: Any, tmp_path: Path) -> None:
+    code, out, _ = bench(*SMALL, "--dry-run", "--json")
+    plan = json.loads(out)
+    assert code == 0
+    assert (plan["trials"], plan["done"]) == (2, 0)
+    assert plan["rows"][0]["evaluate_seconds"] > 0
+    assert not (tmp_path / "runs").exists()
+
+
+def test_validation_split_uses_selection_seeds_and_is_told(bench: Any) -> None:
+    code, out, _ = bench(*SMALL, "--jobs", "1", "--split", "validation", "--json")
+    records = json.loads(out)["records"]
+    assert code == 0
+    assert {record["trial"]["split"] for record in records} == {"validation"}
+    assert min(record["trial"]["evaluation_seed"] for record in records) >= 1000
+
+
+def test_failed_trial_is_exit_1_and_others_go_on(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from methods.random_real import RandomReal
+
+    def fail(self: RandomReal, state: object) -> None:
+        raise RuntimeError("the method broke")
+
+    monkeypatch.setattr(RandomReal, "result", fail)
+    wanted = ["run", "--budget", "1", "--seeds", "1", "--track", "standard", "--jobs", "1"]
+    code, out, err = bench(*wanted, "--method", "random,whole")
+    assert code == 1
+    assert "the method broke" in err
+    assert "whole" in out
+
+
+@pytest.mark.parametrize("kind", ["methods", "protocols", "datasets", "networks"])
+def test_lists_are_json_too(bench: Any, kind: str) -> None:
+    code, out, _ = bench("list", kind, "--json")
+    assert code == 0
+    assert json.loads(out)["rows"]
+
+
+def test_export_and_evaluate_read_what_was_distilled(bench: Any, tmp_path: Path) -> None:
+    bench(*SMALL, "--jobs", "1")
+    artifact = next((tmp_path / "runs" / "artifacts").glob("*.safetensors"))
+    code, out, _ = bench("export", str(artifact), "--to", "parquet", "-o", "set.parquet")
+    assert (code, out) == (0, "set.parquet\n")
+    score = ["--dataset", "digits", "--seeds", "1", "--epochs", "2", "--json"]
+    ours, theirs = (bench("evaluate", text, *score) for text in (str(artifact), "set.parquet"))
+    assert ours[0] == theirs[0] == 0
+    rows = [json.loads(answer[1])["rows"][0]["accuracies"] for answer in (ours, theirs)]
+    assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list", "methods"], ["run", "--help"]])
+def test_answering_imports_no_torch(arguments: list[str], tmp_path: Path) -> None:
+    code = (
+        "import sys; from bench.cli import main\n"
+        f"sys.argv = ['bench', *{arguments!r}]\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print('torch' in sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert done.stderr.strip() == "False"
+
+
+def test_completion_scripts_are_offered(tmp_path: Path) -> None:
+    environment = os.environ | {"_BENCH_COMPLETE": "source_bash"}
+    command = [str(Path(sys.executable).parent / "bench")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert "_BENCH_COMPLETE" in done.stdout

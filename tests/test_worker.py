@@ -1,0 +1,313 @@
+"""One job: what every kind of failure is recorded as, and what is never done twice."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bench import artifacts, datasets, records
+from bench.data import RealSet
+from bench.errors import (
+    BadFile,
+    BenchError,
+    ContractError,
+    Diverged,
+    InvalidValue,
+    MissingData,
+    NotApplicable,
+    StoreError,
+    UnknownName,
+)
+from bench.planning import Job, Request, jobs
+from bench.records import Record
+from bench.store import Store
+from bench.trials import Split, Trial
+from bench.worker import MAX_REASON, Event, Finished, Progress, Settings, classify, run_job
+from tests.fakes import TINY_GRID, tiny_pair
+
+pytestmark = pytest.mark.usefixtures("registered")
+
+
+def job_of(method: str, *, split: Split = "test", **changes: Any) -> Job:
+    """Both tracks of one seed of a method on the tiny dataset."""
+    rules = TINY_GRID["quick"]
+    request = Request(
+        methods=(method,),
+        specs={"tiny": datasets.describe("tiny")},
+        checksums={"tiny": "abc"},
+        seeds=1,
+        split=split,
+        changes={method: changes},
+    )
+    (job,) = jobs(rules.plan(request))
+    return job
+
+
+def settings(store: Store, **changes: Any) -> Settings:
+    given: dict[str, Any] = {
+        "store": store.root,
+        "data_root": None,
+        "references": {"tiny": "tiny"},
+        "device": "cpu",
+        "threads": 1,
+    }
+    return Settings(**given | changes)
+
+
+def run(job: Job, store: Store, **changes: Any) -> tuple[list[Record], list[Event]]:
+    """Run a job; its records, and everything it told."""
+    events: list[Event] = []
+    run_job(job, settings(store, **changes), events.append)
+    return [event.record for event in events if isinstance(event, Finished)], events
+
+
+def with_recipe(job: Job, **changes: Any) -> Job:
+    def changed(trial: Trial) -> Trial:
+        return replace(trial, recipe=replace(trial.recipe, **changes))
+
+    return replace(job, trials=tuple(changed(trial) for trial in job.trials))
+
+
+def phases(events: list[Event]) -> list[str]:
+    return [event.phase for event in events if isinstance(event, Progress)]
+
+
+def test_a_job_gives_one_complete_record_a_trial(store: Store) -> None:
+    job = job_of("walk")
+    made, events = run(job, store)
+    assert [record.id for record in made] == [trial.id for trial in job.trials]
+    assert [record.trial.track for record in made] == ["standard", "native"]
+    for record in made:
+        assert record.status == "ok"
+        assert record.labels == "hard"
+        assert 0 <= record.metrics["accuracy"] <= 1
+        cost = record.cost
+        assert cost.prepare is not None
+        assert cost.distill is not None
+        assert cost.evaluate is not None
+        assert min(cost.distill.seconds, cost.evaluate.seconds) > 0
+        assert cost.evaluate.peak_bytes > 0
+        assert cost.stored_bytes == 3 * 64 * 4 + 3 * 8  # three images and labels
+        assert record.environment.threads == 1
+        assert record.recipe == TINY_GRID["quick"].recipe.as_dict()
+        assert records.parse(record.line(), "line") == record
+    correct = {event.correct for event in events if isinstance(event, Finished)}
+    (bits,) = correct
+    assert bits is not None
+    accuracy = np.unpackbits(np.frombuffer(bits, np.uint8))[:45].mean()
+    assert accuracy == made[0].metrics["accuracy"]
+
+
+def test_what_was_made_is_kept_with_its_header(store: Store) -> None:
+    job = job_of("walk")
+    (record, _), _ = run(job, store)
+    assert record.artifact is not None
+    kept = artifacts.load(store.artifact(record.artifact))
+    assert kept.header is not None
+    assert kept.header.method == "walk"
+    assert kept.header.created["key"] == job.distillation.key
+    recalled = store.recall(job.distillation.key)
+    assert recalled is not None
+    assert [point["step"] for point in recalled["curve"]] == [1, 2, 3, 4]
+    assert not list(store.checkpoint("x").parent.glob("*"))
+
+
+def test_tracks_with_equal_recipes_train_one_student(store: Store) -> None:
+    (first, second), events = run(job_of("walk"), store)
+    assert first.cost.evaluate == second.cost.evaluate
+    assert first.metrics == second.metrics
+    assert set(phases(events)) == {"distill", "standard on convnet-d1-w8"}
+
+
+def test_tracks_with_other_recipes_train_their_own(store: Store) -> None:
+    job = job_of("walk")
+    standard, native = job.trials
+    native = replace(native, recipe=replace(native.recipe, epochs=2))
+    _, events = run(replace(job, trials=(standard, native)), store)
+    assert {"standard on convnet-d1-w8", "native on convnet-d1-w8"} < set(phases(events))
+
+
+def test_a_distillation_is_not_done_twice(store: Store) -> None:
+    job = job_of("walk")
+    (first, _), _ = run(job, store)
+    (again, _), events = run(job, store)
+    assert "distill" not in phases(events)
+    assert (again.artifact, again.metrics) == (first.artifact, first.metrics)
+    assert again.cost.distill == first.cost.distill
+
+
+def test_fresh_distils_again_and_from_the_start(store: Store) -> None:
+    job = job_of("walk")
+    run(job, store)
+    store.checkpoint(job.distillation.key).parent.mkdir(exist_ok=True)
+    store.checkpoint(job.distillation.key).write_bytes(b"left over")
+    _, events = run(job, store, fresh=True)
+    assert phases(events).count("distill") == 4
+    assert not store.checkpoint(job.distillation.key).exists()
+
+
+@pytest.mark.parametrize("what", ["artifact", "note", "missing artifact"])
+def test_a_damaged_store_is_distilled_again(
+    store: Store, what: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = job_of("walk")
+    (first, _), _ = run(job, store)
+    assert first.artifact is not None
+    path = store.artifact(first.artifact)
+    if what == "note":
+        (path,) = (store.root / "distillations").iterdir()
+    if what == "missing artifact":
+        path.unlink()
+    else:
+        content = bytearray(path.read_bytes())
+        content[-3] ^= 1
+        path.write_bytes(content)
+    (again, _), events = run(job, store)
+    assert "distill" in phases(events)
+    assert "It is distilled again" in caplog.text
+    assert again.artifact == first.artifact
+    assert artifacts.load(store.artifact(first.artifact)).header is not None
+
+
+def test_the_whole_training_set_is_not_stored_again(store: Store) -> None:
+    (record, _), _ = run(job_of("whole"), store)
+    assert record.status == "ok"
+    assert record.artifact is None
+    assert record.cost.stored_bytes == tiny_pair().train.stored_bytes
+    assert not (store.root / "artifacts").exists()
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "reason"),
+    [
+        ("gives-nan", "diverged", "the synthetic images hold NaN or infinity"),
+        ("diverges", "diverged", "loss became inf at step 1"),
+        ("raises", "failed", "RuntimeError: a bug in the adapter"),
+        ("runs-out-of-memory", "oom", "allocate memory"),
+        ("declines", "skipped", "needs larger images"),
+        ("overspends", "failed", "ContractError: The method handed over 4 images"),
+        ("hands-over-everything", "failed", "ContractError: The method handed over 60 images"),
+    ],
+)
+def test_a_method_that_goes_wrong_is_recorded_for_every_trial(
+    store: Store, method: str, status: str, reason: str
+) -> None:
+    made, _ = run(job_of(method), store)
+    assert len(made) == 2
+    for record in made:
+        assert record.status == status
+        assert reason in record.reason
+        assert "\n" not in record.reason
+        assert record.metrics == {}
+        assert record.cost.distill is None
+        assert record.artifact is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "reason"),
+    [
+        ({"lr": 1e20}, "diverged", "the loss of the student"),
+        ({"loss": "l1-logits"}, "skipped", "needs soft labels"),
+        ({"augmentation": "unheard-of"}, None, ""),
+    ],
+)
+def test_a_student_that_goes_wrong_keeps_what_the_method_cost(
+    store: Store, changes: dict[str, Any], status: str | None, reason: str
+) -> None:
+    job = with_recipe(job_of("walk"), **changes)
+    if status is None:  # the user named something that does not exist
+        with pytest.raises(UnknownName):
+            run(job, store)
+        return
+    (record, _), _ = run(job, store)
+    assert record.status == status
+    assert reason in record.reason
+    assert record.cost.distill is not None
+    assert record.cost.evaluate is None
+    assert record.artifact is not None
+
+
+def test_a_student_that_fails_does_not_stop_the_next(store: Store) -> None:
+    job = job_of("walk")
+    standard, native = job.trials
+    wild = replace(standard, recipe=replace(standard.recipe, lr=1e20))
+    made, _ = run(replace(job, trials=(wild, native)), store)
+    assert [record.status for record in made] == ["diverged", "ok"]
+
+
+def test_what_the_user_must_put_right_stops_the_job(store: Store) -> None:
+    with pytest.raises(MissingData, match="text encoder"):
+        run(job_of("needs-data"), store)
+
+
+def test_missing_real_data_stop_the_job(store: Store, tmp_path: Path) -> None:
+    job = job_of("walk")
+    job = replace(job, distillation=replace(job.distillation, dataset="mnist"))
+    with pytest.raises(MissingData, match="bench data fetch mnist"):
+        run(job, store, references={"mnist": "mnist"}, data_root=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (NotApplicable("too small"), ("skipped", "too small")),
+        (Diverged("loss became nan"), ("diverged", "loss became nan")),
+        (MemoryError(), ("oom", "MemoryError")),
+        (torch.OutOfMemoryError("CUDA out of memory.\nTried"), ("oom", "CUDA out of memory.")),
+        (RuntimeError("can't allocate memory"), ("oom", "can't allocate memory")),
+        (RuntimeError("CUDNN_STATUS_ALLOC_FAILED"), ("oom", "CUDNN_STATUS_ALLOC_FAILED")),
+        (ContractError("no"), ("failed", "ContractError: no")),
+        (ValueError("one\ntwo"), ("failed", "ValueError: one")),
+        (KeyError(), ("failed", "KeyError: KeyError")),
+        (AssertionError("\ud800"), ("failed", "AssertionError: ?")),
+    ],
+)  # fmt: skip
+def test_errors_are_classified(error: Exception, expected: tuple[str, str]) -> None:
+    assert classify(error) == expected
+
+
+@pytest.mark.parametrize("kind", [BenchError, InvalidValue, MissingData, BadFile, StoreError])
+def test_errors_that_the_user_puts_right_are_passed_on(kind: type[BenchError]) -> None:
+    error = kind("cannot allocate memory for the file")
+    with pytest.raises(kind) as caught:
+        classify(error)
+    assert caught.value is error
+
+
+def test_a_reason_is_never_too_long_for_a_record() -> None:
+    _, reason = classify(ValueError("x" * 10_000_000))
+    assert len(reason) < MAX_REASON + 50
+
+
+def test_the_validation_split_hands_out_no_test_image(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[RealSet] = []
+    rules = TINY_GRID["quick"]
+    evaluate = type(rules).evaluate
+
+    def watching(self: Any, trial: Trial, source: Any, test: RealSet, report: Any) -> Any:
+        seen.append(test)
+        return evaluate(self, trial, source, test, report)
+
+    monkeypatch.setattr(type(rules), "evaluate", watching)
+    job = job_of("whole", split="validation")
+    (record, _), events = run(job, store)
+    assert record.status == "ok"
+    assert record.trial.split == "validation"
+    assert record.trial.evaluation_seed >= 1000
+    pair = tiny_pair()
+    train = [image.tobytes() for image in pair.train.pixels.numpy()]
+    scored = [image.tobytes() for image in seen[0].pixels.numpy()]
+    assert len(scored) == 6  # one in ten of each class
+    assert set(scored) <= set(train)
+    assert not set(scored) & {image.tobytes() for image in pair.test.pixels.numpy()}
+    assert record.cost.stored_bytes == 54 * (64 + 8)  # the rest of the training images
+    (correct,) = {event.correct for event in events if isinstance(event, Finished)}
+    assert correct is not None
+    assert len(correct) == 1

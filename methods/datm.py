@@ -38,7 +38,7 @@ class DifficultyAligned(TrajectoryMatching):
         return min(risen, self.max_start_epoch)
 
     def prepare(self, task: Task) -> MatchingState:
-        """Images that an expert classifies correctly, with its logits to be learned on (section 3.2)."""
+        """Images that an expert gets right, with its logits to be learned on (section 3.2)."""
         state = super().prepare(task)
         state.logits = Descent(value=state.labels, lr=self.lr_labels, momentum=self.momentum_labels)
         return state

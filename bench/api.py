@@ -216,7 +216,8 @@ def distill(
     plan = _plan(
         method, train.spec, _budget(method, budget), tier, network, preprocessing, seed, parameters
     )
-    plan = replace(plan, split=split, checksum=train.checksum)
+    known = datasets.facts(dataset, data_root=root)  # one name for one dataset, as in records
+    plan = replace(plan, split=split, checksum=known.checksum or "")
     with tempfile.TemporaryDirectory(prefix="bench-experts-") as experts:
         made = distillation.make(
             plan,

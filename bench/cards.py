@@ -25,7 +25,7 @@ from bench import plugins
 from bench.errors import BadFile, ContractError, InvalidValue, UnknownName
 from bench.recipes import KnowledgeDistillation, Recipe
 from bench.specs import Budget, BudgetKind
-from bench.trials import Tier, Track
+from bench.trials import TIERS, Tier, Track
 
 Scalar = bool | int | float | str
 
@@ -73,6 +73,7 @@ class Card(_Table):
         version: raised whenever the adapter's numbers change.
         budgets: kinds of budget the method can be given.
         labels: what kind of labels it hands over.
+        tiers: where a run that names no method includes this one; by name it runs in any tier.
         parameters: every parameter with its value and source.
         native: fields of the evaluation recipe (and ``preprocessing``) that the method's own paper
             prescribes instead of the protocol's. Knowledge distillation is given field by field,
@@ -86,6 +87,7 @@ class Card(_Table):
     version: Annotated[int, Field(ge=1)] = 1
     budgets: tuple[BudgetKind, ...] = ("ipc",)
     labels: Literal["hard", "soft", "learned"] = "hard"
+    tiers: tuple[Tier, ...] = TIERS
     parameters: dict[str, Sourced] = {}
     native: dict[str, Sourced] = {}
     preset: tuple[Preset, ...] = ()

@@ -140,13 +140,10 @@ class SyntheticGenerator:
             ContractError: it draws other images or classes or too many, or its weights are not
                 those of its layers or hold NaN or infinity.
         """
-        made = (self.shape.num_classes, self.shape.channels, self.shape.size_px)
-        wanted = (spec.num_classes, spec.channels, spec.size_px)
-        if made != wanted:
-            self._refuse(
-                "it draws {} classes of {} channels and {} px".format(*made)
-                + ", but the dataset has {} of {} and {} px".format(*wanted)
-            )
+        for what in ("num_classes", "channels", "size_px"):
+            made, wanted = getattr(self.shape, what), getattr(spec, what)
+            if made != wanted:
+                self._refuse(f"its {what} is {made}, but {spec.name} has {wanted}")
         if self.preprocessing.kind != "normalize":
             self._refuse("its images must be normalised, not whitened")
         self._check_weights()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import datasets, plugins
+from bench import cards, datasets, plugins
 from bench.errors import MissingData
 from bench.executors import run_here, run_in_processes
 from bench.planning import Job, Request, Rules, jobs, load_rules
@@ -31,7 +31,7 @@ class Options:
     Attributes:
         protocol: entry-point name.
         tier: how much compute.
-        methods: entry-point names; ``()`` for every method.
+        methods: entry-point names; ``()`` for every method that takes part in the tier.
         datasets: names or ``name=path``; ``()`` for the protocol's.
         budgets: ``()`` for the protocol's.
         seeds: repetitions; ``None`` for the protocol's.
@@ -99,7 +99,7 @@ def plan(options: Options, *, read_data: bool = True) -> Plan:
     rules = load_rules(options.protocol, options.tier)
     references = _references(options, rules)
     request = Request(
-        methods=options.methods or plugins.names("methods"),
+        methods=options.methods or _methods_of(options.tier),
         specs={name: spec for name, (_, spec) in references.items()},
         checksums={
             name: _checksum(text, options, read_data) for name, (text, _) in references.items()
@@ -124,6 +124,11 @@ def plan(options: Options, *, read_data: bool = True) -> Plan:
         jobs=tuple(jobs(trial for trial in left if trial.evaluation_key not in trained)),
         references={name: text for name, (text, _) in references.items()},
     )
+
+
+def _methods_of(tier: Tier) -> tuple[str, ...]:
+    """Every method that takes part in a tier without being named."""
+    return tuple(name for name in plugins.names("methods") if tier in cards.card(name).tiers)
 
 
 def _references(options: Options, rules: Rules) -> dict[str, tuple[str, DatasetSpec]]:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import bench
-from bench import api, artifacts
+from bench import api, artifacts, runner
 from bench.data import SyntheticSet
 from bench.errors import BenchError, ContractError, InvalidValue, MissingData, UnknownName
 from bench.evaluation import evaluate
@@ -19,6 +19,7 @@ from bench.recipes import STANDARD, Recipe
 from bench.specs import Budget
 from bench.store import Store
 from tests.fakes import NETWORK, TINY_GRID, tiny_pair
+from tests.test_runner import options
 from tests.test_worker import job_of, run
 
 QUICK = Recipe(epochs=3, lr=0.05)
@@ -152,6 +153,14 @@ def test_distil_takes_the_same_draws_as_a_run(tmp_path: Path) -> None:
     assert isinstance(theirs, SyntheticSet)
     assert torch.equal(ours.images, theirs.images)
     assert told == [("distill", done, 3) for done in (1, 2, 3)]
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_set_has_the_address_that_a_run_gives_it(store: Store) -> None:
+    (job,) = runner.plan(options(store, "random")).jobs
+    header = distil(dataset="tiny", network=NETWORK).header
+    assert header is not None
+    assert header.created["key"] == job.distillation.key
 
 
 @pytest.mark.usefixtures("registered")

@@ -30,6 +30,10 @@ SMALL = {
     "matching_steps": 2,
     "expert_epochs": 1,
     "max_start_epoch": 1,
+    "width": 8,
+    "gan_epochs": 1,
+    "matching_epochs": 1,
+    "student_steps": 1,
 }
 """Parameters by the names that methods share: any method in the blink of an eye."""
 

@@ -147,8 +147,8 @@ def test_building_repeats_for_a_seed_and_leaves_global_randomness_alone() -> Non
     for ours, same, another in zip(first, again, other, strict=True):
         state, repeated = ours.state_dict(), same.state_dict()
         assert all(torch.equal(state[name], repeated[name]) for name in state)
-        weights = [p for p in ours.parameters() if p.ndim > 1]
-        others = [p for p in another.parameters() if p.ndim > 1]
+        weights = [p for p in ours.parameters() if p.ndim in (2, 4)]
+        others = [p for p in another.parameters() if p.ndim in (2, 4)]
         assert not any(torch.equal(a, b) for a, b in zip(weights, others, strict=True))
 
 
@@ -278,9 +278,9 @@ def test_a_students_training_draws_anew_each_epoch() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"channels": 1}, "draws 3 classes of 3 channels and 8 px, but the dataset has 3 of 1"),
-        ({"size_px": 16}, "has 3 of 3 channels and 16 px"),
-        ({"classes": ("a", "b")}, "the dataset has 2 of 3"),
+        ({"channels": 1}, "its channels is 3, but toy has 1"),
+        ({"size_px": 16}, "its size_px is 8, but toy has 16"),
+        ({"classes": ("a", "b")}, "its num_classes is 3, but toy has 2"),
     ],
 )
 def test_a_source_for_another_dataset_is_refused(changes: dict[str, Any], message: str) -> None:
@@ -346,7 +346,7 @@ def test_equal_content_has_one_hash_and_another_budget_another(tmp_path: Path) -
         ({"header": None}, InvalidValue, "has no header"),
         ({"per_class": 6}, ContractError, "was made for the budget inpc 5"),
         ({"header": replace(HEADER, budget=Budget("ipc", 5))}, ContractError, "budget ipc 5"),
-        ({"header": replace(HEADER, classes=("a", "b"))}, ContractError, "the dataset has 2"),
+        ({"header": replace(HEADER, classes=("a", "b"))}, ContractError, "but toy has 2"),
         ({"header": replace(HEADER, preprocessing={})}, ContractError, "in the pixel space"),
         ({"weights": {}}, ContractError, "weights are not those"),
     ],
@@ -386,7 +386,7 @@ def stored() -> tuple[dict[str, Tensor], dict[str, Any]]:
         ({"generator": asdict(SHAPE) | {"channels": 1}}, "a float32 mean of 1 channels"),
         ({"budget": {"kind": "ipc", "count": 5}}, "made for the budget ipc 5"),
         ({"budget": {"kind": "inpc", "count": 10**12}}, "an epoch of 1000000000000 images"),
-        ({"classes": ["a", "b"]}, "the dataset has 2"),
+        ({"classes": ["a", "b"]}, "num_classes is 3, but toy has 2"),
         ({"preprocessing": {"kind": "zca"}}, "in the pixel space"),
         ({"schema": 2}, "follows schema 2"),
         ({"kind": "synthetic-set"}, "broken header: generator"),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bench import records, runner
+from bench import cards, plugins, records, runner
 from bench.errors import BadFile, InvalidValue, MissingData, StoreError, UnknownName
 from bench.records import Record
 from bench.runner import Options, Plan
@@ -239,3 +239,10 @@ def test_plans_are_frozen(store: Store) -> None:
     assert isinstance(plan, Plan)
     with pytest.raises(AttributeError):
         plan.jobs = ()  # type: ignore[misc]
+
+
+def test_run_without_methods_takes_those_of_the_tier() -> None:
+    named = {
+        trial.distillation.method for trial in runner.plan(Options(protocol="ipc-grid")).trials
+    }
+    assert named == {name for name in plugins.names("methods") if "quick" in cards.card(name).tiers}

@@ -24,6 +24,7 @@ def _methods() -> list[Row]:
                 "title": card.title,
                 "budget": ", ".join(card.budgets),
                 "labels": card.labels,
+                "default in": ", ".join(card.tiers),
                 "paper": card.paper,
             }
         )

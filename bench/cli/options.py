@@ -29,7 +29,7 @@ MethodOption = Annotated[
     typer.Option(
         "--method",
         "-m",
-        help="Method to run; repeat it or separate by commas. Default: every method.",
+        help="Method to run; repeat it or separate by commas. Default: the methods of the tier.",
         autocompletion=complete("methods"),
     ),
 ]

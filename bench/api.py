@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bench import artifacts, cards, datasets, distillation, evaluation, records
 from bench.data import RealSet, SyntheticSet
-from bench.environment import choose_device
+from bench.environment import choose_device, use_full_precision
 from bench.errors import ContractError, InvalidValue
 from bench.evaluation import Outcome
 from bench.generators import SyntheticGenerator
@@ -123,6 +123,7 @@ def evaluate(
         if progress:
             progress(f"seed {seed}", done, total)
 
+    use_full_precision()
     outcomes = evaluation.evaluate(
         synthetic, architecture, recipe, test, range(seeds), report=report
     )
@@ -218,6 +219,7 @@ def distill(
     )
     known = datasets.facts(dataset, data_root=root)  # one name for one dataset, as in records
     plan = replace(plan, split=split, checksum=known.checksum or "")
+    use_full_precision()
     with tempfile.TemporaryDirectory(prefix="bench-experts-") as experts:
         made = distillation.make(
             plan,

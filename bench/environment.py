@@ -36,6 +36,14 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def use_full_precision() -> None:
+    """Make ``fp32`` mean fp32 on CUDA too, where convolutions round to TF32 unless told not to."""
+    import torch
+
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+
+
 @cache
 def commit() -> str:
     """The commit of the checkout that this package runs from; ``""`` when there is none."""

@@ -126,6 +126,12 @@ def _serve(connection: Connection, settings: Settings, parent: int) -> None:
     from bench.errors import BenchError
     from bench.worker import run_job
 
+    def tell(message: Event | BenchError | None) -> None:
+        try:
+            connection.send(message)
+        except OSError:  # the parent is gone: nobody is left to work for, or to complain to
+            os._exit(1)
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     threading.Thread(target=_follow, args=(parent,), daemon=True).start()
     while True:
@@ -134,10 +140,10 @@ def _serve(connection: Connection, settings: Settings, parent: int) -> None:
         except EOFError:
             return
         try:
-            run_job(job, settings, connection.send)
-            connection.send(None)
+            run_job(job, settings, tell)
+            tell(None)
         except BenchError as error:
-            connection.send(error)
+            tell(error)
 
 
 def _follow(parent: int) -> None:

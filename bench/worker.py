@@ -96,6 +96,7 @@ def run_job(job: Job, settings: Settings, emit: Emit) -> None:
         BenchError: something the user must put right; trials finished so far stand.
     """
     torch.set_num_threads(settings.threads)
+    environment.use_full_precision()
     device = environment.choose_device(settings.device)
     try:
         made = _distil(job, settings, device, emit)

@@ -11,7 +11,6 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.func import functional_call
 
 from bench import api, artifacts, evaluation, files
 from bench.data import RealSet
@@ -156,11 +155,12 @@ def test_upsampling_starts_as_torch_starts_it() -> None:
     network, _ = build_gan(replace(SHAPE, width=32), generator("gan"))
     (layer,) = (m for m in network.modules() if isinstance(m, torch.nn.ConvTranspose2d))
     with torch.random.fork_rng(devices=[]):
-        theirs = torch.nn.ConvTranspose2d(32, 32, 4, stride=2, padding=1)
-    for ours, reference in zip(layer.parameters(), theirs.parameters(), strict=True):
-        bound = 1 / (32 * 16) ** 0.5
-        assert bound * 0.9 < float(ours.detach().abs().max()) <= bound
-        assert float(reference.detach().abs().max()) <= bound
+        reference = torch.nn.ConvTranspose2d(32, 32, 4, stride=2, padding=1)
+    pairs = zip(layer.state_dict().values(), reference.state_dict().values(), strict=True)
+    for ours, theirs in pairs:
+        assert ours.shape == theirs.shape
+        assert float(ours.std()) == pytest.approx(float(theirs.std()), rel=0.3)
+        assert float(ours.abs().max()) == pytest.approx(float(theirs.abs().max()), rel=0.1)
 
 
 # ---------------------------------------------------------------------------- sampling
@@ -487,5 +487,3 @@ def test_the_weights_are_a_copy() -> None:
         for parameter in network.parameters():
             parameter.zero_()
     assert torch.equal(source.epoch(generator("e"))[0], before)
-    same = functional_call(trained().eval(), dict(source.weights), torch.zeros(1, 7))
-    assert same.shape == (1, 3, 8, 8)

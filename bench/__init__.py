@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bench.api import Evaluation, distill, evaluate, load, results
     from bench.data import SyntheticSet
     from bench.errors import BenchError
+    from bench.generators import SyntheticGenerator
     from bench.recipes import Recipe
 
 __version__ = "0.1.0"
@@ -25,6 +26,7 @@ __all__ = [
     "BenchError",
     "Evaluation",
     "Recipe",
+    "SyntheticGenerator",
     "SyntheticSet",
     "distill",
     "evaluate",
@@ -36,6 +38,7 @@ _HOMES = {
     "BenchError": "bench.errors",
     "Evaluation": "bench.api",
     "Recipe": "bench.recipes",
+    "SyntheticGenerator": "bench.generators",
     "SyntheticSet": "bench.data",
     "distill": "bench.api",
     "evaluate": "bench.api",

@@ -94,6 +94,14 @@ def load(path: Path | str) -> SyntheticSet | SyntheticGenerator:
     return from_tensors(tensors, header, path)
 
 
+def is_generator(path: Path | str) -> bool:
+    """Whether a file is a generator of this suite; files of other tools are none."""
+    path = Path(path)
+    if path.suffix != ".safetensors" or not path.is_file():
+        return False
+    return files.read_header(path).get("kind") == GENERATOR
+
+
 def load_set(path: Path | str) -> SyntheticSet:
     """As :func:`load`, for those who need images.
 
@@ -106,7 +114,7 @@ def load_set(path: Path | str) -> SyntheticSet:
     if not isinstance(source, SyntheticSet):
         raise BadFile(
             f"{path} holds a generator, which draws new images for every epoch, and no images. "
-            f"Score it with bench.evaluate(bench.load(path), dataset=...)."
+            f"`bench evaluate` scores it."
         )
     return source
 

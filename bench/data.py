@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from statistics import fmean
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
 from torch import Generator, Tensor
 
-from bench.errors import ContractError
+from bench.errors import ContractError, NotApplicable
 from bench.specs import DatasetSpec, Header
 
 if TYPE_CHECKING:
@@ -114,6 +115,28 @@ class RealSet:
         return SyntheticSet(
             images=self.images(ordered).clone(), labels=self.targets(ordered).clone()
         )
+
+
+def merge(sources: Sequence[SyntheticSource]) -> SyntheticSource:
+    """All images of several synthetic sets as one set; a single source stays what it is.
+
+    Learned learning rates are averaged. The merged set has no header: no one distillation made it.
+
+    Raises:
+        NotApplicable: one of several sources is no set of images, or their labels differ in kind.
+    """
+    first, *others = sources
+    if not others:
+        return first
+    sets = [source for source in sources if isinstance(source, SyntheticSet)]
+    if len(sets) < len(sources) or len({one.label_kind for one in sets}) > 1:
+        raise NotApplicable("only sets of images with labels of one kind can be merged")
+    rates = [one.learning_rate for one in sets if one.learning_rate is not None]
+    return SyntheticSet(
+        images=torch.cat([one.images for one in sets]),
+        labels=torch.cat([one.labels for one in sets]),
+        learning_rate=fmean(rates) if rates else None,
+    )
 
 
 class SyntheticSource(Protocol):

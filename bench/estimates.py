@@ -13,7 +13,7 @@ from statistics import median
 from bench.planning import Job
 from bench.records import Record
 from bench.specs import DatasetSpec
-from bench.trials import Trial
+from bench.trials import Distillation, Trial
 
 _Cell = tuple[object, ...]
 
@@ -44,18 +44,19 @@ class Estimates:
         specs: dict[str, DatasetSpec],
         flops_per_second: float | None = None,
     ) -> None:
-        distilled, evaluated = defaultdict(list), defaultdict(list)
+        distilled: dict[_Cell, list[float]] = defaultdict(list)
+        evaluated: dict[_Cell, list[float]] = defaultdict(list)
         for record in history:
-            cost, source = record.cost, record.method
-            cell = (source.name, record.trial.dataset, record.trial.budget, record.trial.network)
-            if cost.prepare and cost.distill:
-                key = (*cell, tuple(sorted(source.parameters.items())))
-                distilled[key].append(cost.prepare.seconds + cost.distill.seconds)
+            cost, source, where = record.cost, record.method, record.trial
+            sets = 1 + len(where.merged_seeds)
+            if cost.prepare and cost.distill and sets == 1:
+                made_for = where.distilled_for or where.budget
+                cell = (source.name, where.dataset, made_for, where.network)
+                parameters = tuple(sorted(source.parameters.items()))
+                distilled[*cell, parameters].append(cost.prepare.seconds + cost.distill.seconds)
             if cost.evaluate:
-                student = (record.trial.architecture, record.recipe["epochs"])
-                evaluated[(record.trial.dataset, record.trial.budget, *student)].append(
-                    cost.evaluate.seconds
-                )
+                student = (where.architecture, record.recipe["epochs"])
+                evaluated[where.dataset, where.budget, sets, *student].append(cost.evaluate.seconds)
         self._distilled: dict[_Cell, float] = {k: median(v) for k, v in distilled.items()}
         self._evaluated: dict[_Cell, float] = {k: median(v) for k, v in evaluated.items()}
         self._specs = specs
@@ -63,31 +64,44 @@ class Estimates:
         self._flops: dict[tuple[str, str], float] = {}
 
     def distillation(self, job: Job) -> Seconds:
-        """Preparing and distilling once."""
-        plan = job.distillation
-        key = (
-            plan.method,
-            plan.dataset,
-            plan.budget,
-            plan.network,
-            tuple(sorted(plan.parameters.items())),
-        )
-        known = self._distilled.get(key)
+        """Preparing and distilling everything that the job's students train on."""
+        sources = {source.key: source for trial in job.trials for source in trial.sources}
+        return sum((self._source(source) for source in sources.values()), Seconds())
+
+    def _source(self, plan: Distillation) -> Seconds:
+        cell = (plan.method, plan.dataset, plan.budget, plan.network)
+        known = self._distilled.get((*cell, tuple(sorted(plan.parameters.items()))))
         return Seconds(unknown=1) if known is None else Seconds(known)
 
     def evaluation(self, job: Job) -> Seconds:
         """Every different student of a job."""
         students = {trial.evaluation_key: trial for trial in job.trials}
-        return sum((self._student(trial) for trial in students.values()), Seconds())
+        return sum((self.student(trial) for trial in students.values()), Seconds())
 
-    def _student(self, trial: Trial) -> Seconds:
-        plan = trial.distillation
+    def by_trial(self, jobs: Iterable[Job]) -> dict[str, float]:
+        """Known seconds of each trial by id; a job's first trial also waits for its distillation.
+
+        Trials that share a student with one before them take no time.
+        """
+        seconds: dict[str, float] = {}
+        for job in jobs:
+            trained: set[str] = set()
+            for trial in job.trials:
+                new = trial.evaluation_key not in trained
+                seconds[trial.id] = self.student(trial).known if new else 0.0
+                trained.add(trial.evaluation_key)
+            seconds[job.trials[0].id] += self.distillation(job).known
+        return seconds
+
+    def student(self, trial: Trial) -> Seconds:
+        """Training and testing one student."""
+        dataset, budget, sets = trial.distillation.dataset, trial.budget, len(trial.sources)
         student = (trial.architecture, trial.recipe.epochs)
-        known = self._evaluated.get((plan.dataset, plan.budget, *student))
-        if known is None and self._rate is not None and plan.budget.kind != "full":
-            images = plan.budget.count * self._specs[plan.dataset].num_classes
+        known = self._evaluated.get((dataset, budget, sets, *student))
+        if known is None and self._rate is not None and budget.kind != "full":
+            images = sets * budget.count * self._specs[dataset].num_classes
             # a training step costs a forward and twice that backward
-            work = 3 * self._forward(trial.architecture, plan.dataset)
+            work = 3 * self._forward(trial.architecture, dataset)
             known = work * images * trial.recipe.epochs / self._rate
         return Seconds(unknown=1) if known is None else Seconds(known)
 

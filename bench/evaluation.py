@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ class Outcome:
         correct: one bit a test image, packed, the first image in the highest bit.
         seconds: training and testing, wall clock.
         peak_bytes: peak memory of training.
+        metrics: what a protocol adds to the record beside accuracy and loss.
     """
 
     seed: int
@@ -43,6 +44,7 @@ class Outcome:
     correct: bytes
     seconds: float
     peak_bytes: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 def evaluate(

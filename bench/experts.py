@@ -169,7 +169,7 @@ class _Expert:
     sharpness: Sharpness | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return asdict(self) | {"recipe": self.recipe.as_dict()}
 
 
 @dataclass(kw_only=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bench import cards, plugins
@@ -14,12 +14,19 @@ from bench.specs import Budget, DatasetSpec
 from bench.trials import Distillation, Split, Tier, Track, Trial
 
 if TYPE_CHECKING:
-    from bench.data import RealSet, SyntheticSource
-    from bench.evaluation import EpochReport, Outcome
+    from bench.data import SyntheticSource
+    from bench.evaluation import Outcome
+    from bench.exam import Exam
+    from bench.records import Record
+    from bench.studies import Study
 
 
 class Rules(Protocol):
-    """A protocol at one tier: a frozen dataclass; every field is a rule of the game."""
+    """A protocol at one tier: a frozen dataclass; every field is a rule of the game.
+
+    A class attribute ``heeds``, no field, may name those of ``sweeps`` and ``networks`` that a
+    request may give; without it they are refused, not ignored.
+    """
 
     @property
     def name(self) -> str:
@@ -38,16 +45,34 @@ class Rules(Protocol):
         """Datasets of the grid."""
 
     @property
+    def default_methods(self) -> tuple[str, ...]:
+        """What a run that names no method includes; ``()`` for all that take part in the tier."""
+
+    @property
     def default_seeds(self) -> int:
         """How many repetitions the rules ask for."""
 
     def plan(self, request: Request) -> Iterable[Trial]:
         """The trials that answer ``request``."""
 
-    def evaluate(
-        self, trial: Trial, source: SyntheticSource, test: RealSet, report: EpochReport
-    ) -> Outcome:
+    def evaluate(self, trial: Trial, source: SyntheticSource, exam: Exam) -> Outcome:
         """Score what a method handed over."""
+
+    def studies(self, records: Sequence[Record]) -> Sequence[Study]:
+        """The protocol's own tables, beside the one that lists every cell's accuracy.
+
+        Args:
+            records: those that count of one dataset under these rules, maybe not all yet.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """One parameter of a method and the values it takes, one after the other."""
+
+    method: str
+    parameter: str
+    values: tuple[cards.Scalar, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +88,8 @@ class Request:
         tracks: which recipes.
         split: ``validation`` scores on held-out training data with the selection seeds.
         changes: parameters changed by the user, per method.
+        sweeps: for protocols that sweep; ``()`` for the protocol's own.
+        networks: to distil with, for protocols that let the user choose; ``()`` for the protocol's.
     """
 
     methods: tuple[str, ...]
@@ -73,6 +100,8 @@ class Request:
     tracks: tuple[Track, ...] = ("standard", "native")
     split: Split = "test"
     changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    sweeps: tuple[Sweep, ...] = ()
+    networks: tuple[str, ...] = ()
 
     def trial(
         self,
@@ -86,6 +115,7 @@ class Request:
         network: str,
         architecture: str,
         seed: int,
+        merged_seeds: tuple[int, ...] = (),
     ) -> Trial:
         """One trial of ``rules``: presets, the user's changes and the track's recipe resolved.
 
@@ -93,15 +123,17 @@ class Request:
             rules: the protocol at its tier.
             method: entry-point name.
             dataset: one of ``specs``.
-            budget: how much the method may hand over.
+            budget: how much the method may hand over; a generator is distilled once for all.
             track: which recipe.
             recipe: the protocol's own recipe; the native track changes it.
             network: what the method distils with.
             architecture: the student.
             seed: of distillation and evaluation alike: a seed is one whole repetition.
+            merged_seeds: distillation seeds of further sets for the same student.
         """
+        served, budget = budget, _distilled_for(budget)
         resolved = cards.resolve(method, rules.tier, dataset, budget, self.changes.get(method))
-        recipe, preprocessing = cards.recipe_for(method, track, recipe, rules.tier, dataset, budget)
+        recipe, preprocessing = cards.recipe_for(method, track, recipe, rules.tier, dataset, served)
         recipe = _with_main_teacher(recipe, network)
         return Trial(
             protocol=rules.name,
@@ -124,8 +156,15 @@ class Request:
             architecture=architecture,
             recipe=recipe,
             seed=seed,
+            deployed=None if served == budget else served,
+            merged_seeds=merged_seeds,
             preset=resolved.preset,
         )
+
+
+def _distilled_for(budget: Budget) -> Budget:
+    """What is distilled to serve ``budget``: a generator for one image a class serves them all."""
+    return Budget("inpc", 1) if budget.kind == "inpc" else budget
 
 
 def _with_main_teacher(recipe: Recipe, network: str) -> Recipe:
@@ -158,7 +197,11 @@ def rules_hash(rules: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    return asdict(value) if hasattr(value, "__dataclass_fields__") else value
+    if isinstance(value, Recipe):
+        return value.as_dict()
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 def choose_seeds(published: Sequence[int], count: int, what: str) -> tuple[int, ...]:

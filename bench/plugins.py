@@ -1,7 +1,8 @@
 """Plug-ins over entry points: ours register exactly as a stranger's package would.
 
-Groups: ``bench.methods``, ``bench.protocols``, ``bench.datasets``, ``bench.networks`` and
-``bench.commands``. Listing names imports nothing; loading one imports that one.
+Groups: ``bench.methods``, ``bench.protocols``, ``bench.profiles``, ``bench.datasets``,
+``bench.networks`` and ``bench.commands``. Listing names imports nothing; loading one imports that
+one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, Literal
 
 from bench.errors import ContractError, UnknownName
 
-Group = Literal["methods", "protocols", "datasets", "networks", "commands"]
+Group = Literal["methods", "protocols", "profiles", "datasets", "networks", "commands"]
 
 
 @cache

@@ -9,6 +9,8 @@ from bench.errors import InvalidValue, UnknownName
 
 Schedule = Literal["constant", "step", "cosine"]
 LossName = Literal["cross-entropy", "l1-logits", "mse-logits"]
+Labels = Literal["own", "hard", "teacher"]
+Mixing = Literal["none", "cutmix", "mixup"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +30,13 @@ class KnowledgeDistillation:
     alpha: float = 0.5
     temperature: float = 1.5
 
+    def __post_init__(self) -> None:
+        if not (0 <= self.alpha <= 1 and 0 < self.temperature < float("inf")):
+            raise InvalidValue(
+                f"Knowledge distillation needs alpha in [0, 1] and a positive temperature; "
+                f"given {self.alpha} and {self.temperature}."
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -46,6 +55,10 @@ class Recipe:
         loss: ``cross-entropy`` (hard labels, or softmax of soft ones), or the mean absolute or
             squared difference between student logits and stored logits.
         distillation: a teacher beside the labels, or ``None``.
+        labels: ``own`` for those that the method hands over; ``hard`` for class indices alone
+            (the likeliest class of soft labels); ``teacher`` for the logits of a network trained
+            on the real training images, taken once on the images as they are.
+        mixing: ``cutmix`` or ``mixup`` of each batch with itself, labels mixed alike.
         precision: ``fp32``; faster ones join when their equivalence is proved.
     """
 
@@ -59,6 +72,8 @@ class Recipe:
     augmentation: str = "dsa"
     loss: LossName = "cross-entropy"
     distillation: KnowledgeDistillation | None = None
+    labels: Labels = "own"
+    mixing: Mixing = "none"
     precision: Literal["fp32"] = "fp32"
 
     def __post_init__(self) -> None:
@@ -70,6 +85,8 @@ class Recipe:
         for kind, given, known in (
             ("schedule", self.schedule, get_args(Schedule)),
             ("loss", self.loss, get_args(LossName)),
+            ("kind of labels", self.labels, get_args(Labels)),
+            ("mixing", self.mixing, get_args(Mixing)),
         ):
             if given not in known:
                 raise UnknownName(kind, given, known)
@@ -90,8 +107,16 @@ class Recipe:
         return replace(self, **changes)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for hashing and records."""
-        return asdict(self)
+        """Plain values, for hashing and records.
+
+        Fields younger than the first published records are left out at their defaults, so that
+        what those records say stands.
+        """
+        unchanged = {key for key, value in _YOUNGER.items() if getattr(self, key) == value}
+        return {key: value for key, value in asdict(self).items() if key not in unchanged}
+
+
+_YOUNGER = {"labels": "own", "mixing": "none"}
 
 
 STANDARD = Recipe(epochs=1000)

@@ -8,6 +8,7 @@ metrics and paired tests need no re-run; it is written first, so that no record 
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from bench.errors import BadFile, BenchError
 from bench.files import canonical_json
 from bench.lines import MAX_LINE_BYTES, append_line, lines
+from bench.migrations import migrate
 from bench.specs import Budget
 from bench.trials import Split, Tier, Track, Trial
 
@@ -70,7 +72,11 @@ class _Facts(BaseModel):
 
 
 class Coordinates(_Facts):
-    """Where a trial stands in its grid."""
+    """Where a trial stands in its grid.
+
+    ``distilled_for`` is the budget of the distillation where a generator serves another one, and
+    ``merged_seeds`` are the distillation seeds of further sets that the student trained on.
+    """
 
     protocol: Name
     version: Positive
@@ -83,6 +89,11 @@ class Coordinates(_Facts):
     distillation_seed: Count
     architecture: Name
     evaluation_seed: Count
+    distilled_for: Budget | None = None
+    merged_seeds: tuple[Count, ...] = ()
+
+    # records that were published before there were these two are valid without them
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
 
 class MethodFacts(_Facts):
@@ -173,7 +184,9 @@ class Record(_Facts):
                 track=trial.track,
                 split=source.split,
                 dataset=source.dataset,
-                budget=source.budget,
+                budget=trial.budget,
+                distilled_for=source.budget if trial.deployed else None,
+                merged_seeds=trial.merged_seeds,
                 network=source.network,
                 distillation_seed=source.seed,
                 architecture=trial.architecture,
@@ -266,10 +279,12 @@ def parse(line: str | bytes, where: str) -> Record:
     if len(line) >= MAX_LINE_BYTES:
         raise BadFile(f"{where} is longer than a record may be ({MAX_LINE_BYTES} bytes).")
     try:
-        record = Record.model_validate_json(line, strict=True)
+        record = _validated(line, where)
         if "schema_version" in record.model_fields_set:
             return record
         fault = "schema: Field required"
+    except BadFile:  # of a schema that cannot be migrated
+        raise
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or "the line"
@@ -278,6 +293,18 @@ def parse(line: str | bytes, where: str) -> Record:
         fault = str(error).rstrip(".")
     printable = fault.encode("unicode_escape").decode("ascii")[:300]  # keys may be hostile
     raise BadFile(f"{where} is no record of schema {SCHEMA}: {printable}.")
+
+
+def _validated(line: str | bytes, where: str) -> Record:
+    """A line of today's schema, or of an older one in today's shape."""
+    try:
+        return Record.model_validate_json(line, strict=True)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False)
+        if not any(f["loc"] == ("schema",) and f["type"] == "literal_error" for f in faults):
+            raise
+    facts = migrate(json.loads(line), SCHEMA, where)
+    return Record.model_validate_json(canonical_json(facts), strict=True)
 
 
 def read(path: Path) -> Iterator[Record]:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import cards, datasets, plugins
-from bench.errors import MissingData
+from bench import cards, datasets, networks, plugins
+from bench.errors import InvalidValue, MissingData
 from bench.executors import run_here, run_in_processes
-from bench.planning import Job, Request, Rules, jobs, load_rules
+from bench.planning import Job, Request, Rules, Sweep, jobs, load_rules
 from bench.records import Record
 from bench.specs import Budget, DatasetSpec
 from bench.store import Store
@@ -31,13 +31,16 @@ class Options:
     Attributes:
         protocol: entry-point name.
         tier: how much compute.
-        methods: entry-point names; ``()`` for every method that takes part in the tier.
+        methods: entry-point names; ``()`` for those swept, the protocol's, or all that take part
+            in the tier.
         datasets: names or ``name=path``; ``()`` for the protocol's.
         budgets: ``()`` for the protocol's.
         seeds: repetitions; ``None`` for the protocol's.
         tracks: which recipes.
         split: ``test``, or ``validation`` for choices.
         changes: changed parameters, per method.
+        sweeps: parameters to sweep; ``()`` for the protocol's.
+        networks: what to distil with; ``()`` for the protocol's.
         store: where everything is kept.
         data_root: where real data lie.
         device: ``auto``, ``cpu``, ``cuda`` …
@@ -54,6 +57,8 @@ class Options:
     tracks: tuple[Track, ...] = TRACKS
     split: Split = "test"
     changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    sweeps: tuple[Sweep, ...] = ()
+    networks: tuple[str, ...] = ()
     store: Path = Path("runs")
     data_root: Path | None = None
     device: str = "auto"
@@ -92,14 +97,15 @@ def plan(options: Options, *, read_data: bool = True) -> Plan:
         read_data: read datasets that have never been read here, to know their checksums.
 
     Raises:
-        UnknownName: a protocol, method, dataset or parameter that does not exist.
+        UnknownName: a protocol, method, dataset, network or parameter that does not exist.
         MissingData: a dataset is not on this machine.
-        InvalidValue: a value outside what is allowed.
+        InvalidValue: a value outside what is allowed, or a wish that the protocol has no room for.
     """
     rules = load_rules(options.protocol, options.tier)
+    _check_wishes(options, rules)
     references = _references(options, rules)
     request = Request(
-        methods=options.methods or _methods_of(options.tier),
+        methods=options.methods or _swept(options.sweeps) or _methods_of(rules),
         specs={name: spec for name, (_, spec) in references.items()},
         checksums={
             name: _checksum(text, options, read_data) for name, (text, _) in references.items()
@@ -109,6 +115,8 @@ def plan(options: Options, *, read_data: bool = True) -> Plan:
         tracks=options.tracks,
         split=options.split,
         changes=options.changes,
+        sweeps=options.sweeps,
+        networks=options.networks,
     )
     trials = tuple({trial.id: trial for trial in rules.plan(request)}.values())
     standing = {} if options.fresh else Store(options.store).done()
@@ -126,9 +134,26 @@ def plan(options: Options, *, read_data: bool = True) -> Plan:
     )
 
 
-def _methods_of(tier: Tier) -> tuple[str, ...]:
-    """Every method that takes part in a tier without being named."""
-    return tuple(name for name in plugins.names("methods") if tier in cards.card(name).tiers)
+def _check_wishes(options: Options, rules: Rules) -> None:
+    """What a protocol has no room for is refused: ignored, it would pass for done."""
+    heeds: frozenset[str] = getattr(rules, "heeds", frozenset())
+    for wish, option in (("sweeps", "--sweep"), ("networks", "--network")):
+        if getattr(options, wish) and wish not in heeds:
+            raise InvalidValue(f"{rules.name} takes no {option}; leave it out.")
+    for name in options.networks:
+        networks.parse(name)
+
+
+def _swept(sweeps: Sequence[Sweep]) -> tuple[str, ...]:
+    """The methods of which something is swept."""
+    return tuple(dict.fromkeys(sweep.method for sweep in sweeps))
+
+
+def _methods_of(rules: Rules) -> tuple[str, ...]:
+    """The protocol's own choice, or every method that takes part in its tier unnamed."""
+    return rules.default_methods or tuple(
+        name for name in plugins.names("methods") if rules.tier in cards.card(name).tiers
+    )
 
 
 def _references(options: Options, rules: Rules) -> dict[str, tuple[str, DatasetSpec]]:

@@ -10,11 +10,25 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from statistics import median
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Interval = tuple[float, float]
 
 CONFIDENCE = 0.95
 """Coverage of every interval."""
+
+ALPHA = 0.05
+"""Where a difference counts as significant."""
+
+POWER = 0.8
+"""How surely a gap that is called visible would be found."""
+
+RESAMPLES = 4000
+"""Bootstrap resamples: the smallest p-value of 1/4001 stays significant among 200 pairs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +122,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def rank_groups(
     samples: Mapping[str, Sequence[float]],
-    alpha: float = 0.05,
+    alpha: float = ALPHA,
     compare: Callable[[Sequence[float], Sequence[float]], Comparison] = welch,
+    second: Callable[[str, str], float | None] | None = None,
 ) -> dict[str, int]:
     """Rank methods so that those which cannot be told apart share a rank.
 
@@ -125,6 +140,9 @@ def rank_groups(
         samples: per-seed values of each method, larger being better.
         alpha: accepted chance of any false difference among these methods.
         compare: the test of a pair.
+        second: a further p-value of a pair, by name, or ``None`` where there is none. A difference
+            must then pass both tests, so the larger p-value counts; it is asked for only where the
+            first test alone would reject.
 
     Returns:
         Ranks from 1; a method with a single value cannot be tested and has none.
@@ -132,14 +150,141 @@ def rank_groups(
     testable = {name: values for name, values in samples.items() if len(values) > 1}
     ordered = sorted(testable, key=lambda name: (-summarize(testable[name]).mean, name))
     pairs = list(combinations(ordered, 2))  # the better mean first
-    tests = [compare(testable[better], testable[worse]) for better, worse in pairs]
-    adjusted = holm([1.0 if test.p is None else test.p for test in tests])
+
+    def p_value(better: str, worse: str) -> float:
+        p = compare(testable[better], testable[worse]).p
+        first = 1.0 if p is None else p
+        further = second(better, worse) if second and first < alpha else None
+        return first if further is None else max(first, further)
+
+    adjusted = holm([p_value(better, worse) for better, worse in pairs])
     ahead: dict[str, set[str]] = {name: set() for name in ordered}
     # pairs run down the order, so whoever is ahead of `better` is known by then
     for (better, worse), p in zip(pairs, adjusted, strict=True):
         if p < alpha:
             ahead[worse] |= {better} | ahead[better]
     return {name: 1 + len(ahead[name]) for name in samples if name in ahead}
+
+
+def paired_bootstrap(
+    a: Sequence[float], b: Sequence[float], rng: np.random.Generator, resamples: int = RESAMPLES
+) -> Comparison:
+    """Compare two methods over the test images: would other images tell the same?
+
+    Images are resampled with replacement, the same ones for both methods; the students (seeds) are
+    kept. The interval is that of the percentiles; p is the share of resampled differences that lie
+    at least as far from the observed difference as zero does (one is added to both counts, so p is
+    never 0). The mean depends only on how often each distinct difference is drawn, so these counts
+    are drawn, from a multinomial distribution, in place of single images.
+
+    Args:
+        a: for each test image the share of the first method's students that are right.
+        b: the same for the second method; the same images in the same order.
+        rng: draws the resamples.
+        resamples: how many.
+
+    Raises:
+        ValueError: the two do not have the same number of images, or none.
+    """
+    import numpy as np
+
+    if len(a) != len(b) or not len(a):
+        raise ValueError(f"Pairs are needed, not {len(a)} and {len(b)} images.")
+    steps = np.round(np.asarray(a, float) - np.asarray(b, float), 12)  # equal differences are equal
+    values, counts = np.unique(steps, return_counts=True)
+    difference = float(values @ counts / len(a))
+    drawn = rng.multinomial(len(a), counts / len(a), size=resamples) @ values / len(a)
+    beyond = int((np.abs(drawn - difference) >= abs(difference) - 1e-12).sum())
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.percentile(drawn, [tail, 100 - tail])
+    return Comparison(
+        difference=difference,
+        interval=(float(low), float(high)),
+        p=(1 + beyond) / (1 + resamples),
+    )
+
+
+def smallest_gap(
+    samples: Sequence[Sequence[float]], alpha: float = ALPHA, power: float = POWER
+) -> float | None:
+    """The smallest true difference of two means that these samples' test would mostly find.
+
+    For two samples of n values with standard deviation s, tested by a two-sided t-test at the level
+    that Holm's procedure asks of the first of m pairs (alpha / m)::
+
+        gap = (t(1 - alpha / 2m, v) + t(power, v)) · s · sqrt(2 / n),   v = 2 (n - 1)
+
+    where s² is the median sample variance (the spread of a usual method, whatever one noisy method
+    does) and n the harmonic mean of the samples' sizes. A shifted central t stands for the
+    noncentral one, and Holm's later, milder levels are not counted on.
+
+    Args:
+        samples: per-seed values of each method; those with a single value are left out.
+        alpha: accepted chance of any false difference.
+        power: wanted chance to find the gap.
+
+    Returns:
+        The gap in the unit of the values; ``None`` for fewer than two samples that can be tested.
+    """
+    from scipy.special import stdtrit
+
+    testable = [values for values in samples if len(values) > 1]
+    if len(testable) < 2:
+        return None
+    variance = median(_variance(values) for values in testable)
+    n = len(testable) / math.fsum(1 / len(values) for values in testable)
+    pairs = len(testable) * (len(testable) - 1) / 2
+    freedom = 2 * (n - 1)
+    quantiles = stdtrit(freedom, 1 - alpha / (2 * pairs)) + stdtrit(freedom, power)
+    return float(quantiles) * math.sqrt(2 * variance / n)
+
+
+def equivalence(differences: Sequence[float], margin: float) -> float | None:
+    """The p-value of two one-sided t-tests (TOST) on paired differences.
+
+    A small one shows that their mean lies within ``margin`` of zero on either side. Without any
+    variance it is 0 where it does and 1 where it does not.
+
+    Returns:
+        The larger of the two p-values; ``None`` for a single difference.
+
+    Raises:
+        ValueError: no differences.
+    """
+    mean, _ = _moments(differences)
+    if len(differences) < 2:
+        return None
+    error = math.sqrt(_variance(differences) / len(differences))
+    slack = margin - abs(mean)
+    if error == 0:
+        return float(slack <= 0)
+    return _t_cdf(-slack / error, len(differences) - 1)
+
+
+def equivalence_power(std: float, n: int, margin: float, alpha: float = ALPHA) -> float:
+    """The chance that :func:`equivalence` rejects at ``alpha`` when nothing differs.
+
+    ``2 T(margin · sqrt(n) / std - t(1 - alpha)) - 1``, T being Student's distribution function with
+    n - 1 degrees of freedom, or 0 where that is negative. The shifted central t stands for the
+    noncentral one, which promises a little too little where the power is middling.
+
+    Args:
+        std: sample standard deviation of paired differences.
+        n: how many pairs, at least 2.
+        margin: half the width of what counts as equal.
+        alpha: level of the test.
+    """
+    from scipy.special import stdtrit
+
+    if std == 0:
+        return 1.0
+    shift = margin * math.sqrt(n) / std - float(stdtrit(n - 1, 1 - alpha))
+    return max(0.0, 2 * _t_cdf(shift, n - 1) - 1)
+
+
+def _variance(values: Sequence[float]) -> float:
+    """Sample variance (division by n - 1) of at least two values."""
+    return _moments(values)[1] / (len(values) - 1)
 
 
 def _moments(values: Sequence[float]) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from torch import Generator, Tensor, nn
 from bench.augment import Augmentation
 from bench.data import RealSet, SyntheticSource
 from bench.errors import Diverged, NotApplicable
+from bench.mixing import Targets, mix, mixed_loss
 from bench.recipes import KnowledgeDistillation, Recipe
 from bench.sharpness import Sharpness
 
@@ -94,7 +95,7 @@ class Training:
         recipe: how.
         augment: the recipe's augmentation.
         shuffle: draws the order of images, and a generator's images.
-        augmenting: draws the augmentations.
+        augmenting: draws the augmentations, then what is mixed with what.
         teacher: a trained teacher for knowledge distillation, or ``None``.
         sharpness: sharpness-aware steps instead of plain ones, or ``None``.
     """
@@ -132,25 +133,27 @@ class Training:
 
     def _step(self, images: Tensor, labels: Tensor) -> Tensor:
         images = self.augment(images, self.augmenting)
+        images, targets = mix(self.recipe.mixing, images, labels, self.augmenting)
         if self.sharpness is None:
-            loss = self._loss(images, labels)
+            loss = self._loss(images, targets)
             self.optimizer.zero_grad()
             loss.backward()
         else:
             parameters = list(self.network.parameters())
-            loss, found = self.sharpness.gradients(lambda: self._loss(images, labels), parameters)
+            loss, found = self.sharpness.gradients(lambda: self._loss(images, targets), parameters)
             for parameter, gradient in zip(parameters, found, strict=True):
                 parameter.grad = gradient
         self.optimizer.step()
         return loss.detach()
 
-    def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
-        logits = self.network(images)
-        if self.teacher is None or self.recipe.distillation is None:
-            return LOSSES[self.recipe.loss](logits, labels)
+    def _loss(self, images: Tensor, targets: Targets) -> Tensor:
+        logits, rule = self.network(images), self.recipe.distillation
+        if self.teacher is None or rule is None:
+            loss = LOSSES[self.recipe.loss]
+            return mixed_loss(lambda labels: loss(logits, labels), targets)
         with torch.no_grad():
             teacher = self.teacher(images)
-        return distillation_loss(logits, labels, teacher, self.recipe.distillation)
+        return mixed_loss(lambda labels: distillation_loss(logits, labels, teacher, rule), targets)
 
 
 @torch.no_grad()

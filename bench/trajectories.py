@@ -17,7 +17,7 @@ from bench.randomness import choose
 from bench.recipes import Recipe
 from bench.sharpness import Sharpness
 from bench.task import Task
-from bench.training import cross_entropy
+from bench.training import TEST_BATCH, cross_entropy
 from bench.unrolling import Batch, Gradient, Gradients, Unrolling, gradients, partition
 
 SMALLEST_RATE = 1e-6
@@ -237,7 +237,10 @@ class TrajectoryMatching:
 @torch.no_grad()
 def logits_at(state: MatchingState, parameters: Tensor, images: Tensor) -> Tensor:
     """What a network with these parameters says of ``images``, ``(N, K)``."""
-    found: Tensor = torch.func.functional_call(
-        state.network, networks.unflatten(state.network, parameters), (images,)
+    named = networks.unflatten(state.network, parameters)
+    return torch.cat(
+        [
+            torch.func.functional_call(state.network, named, (part,))
+            for part in images.split(TEST_BATCH)
+        ]
     )
-    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -80,6 +80,8 @@ class Trial:
         architecture: the student's network.
         recipe: how the student is trained.
         seed: evaluation seed.
+        deployed: another budget that a generator serves without being distilled again, or ``None``.
+        merged_seeds: further distillation seeds, whose sets the student gets as well.
         preset: where the method's parameters come from.
     """
 
@@ -92,19 +94,35 @@ class Trial:
     architecture: str
     recipe: Recipe
     seed: int
+    deployed: Budget | None = None
+    merged_seeds: tuple[int, ...] = ()
     preset: str = field(default="", compare=False)
+
+    @property
+    def budget(self) -> Budget:
+        """How much of the synthetic source each student epoch gets, of every distillation."""
+        return self.deployed or self.distillation.budget
+
+    @property
+    def sources(self) -> tuple[Distillation, ...]:
+        """Everything that the student trains on."""
+        others = (replace(self.distillation, seed=seed) for seed in self.merged_seeds)
+        return (self.distillation, *others)
 
     @cached_property
     def evaluation_key(self) -> str:
         """Content address of the outcome: trials of two tracks may share one training."""
-        return digest(
-            {
-                "distillation": self.distillation.key,
-                "architecture": self.architecture,
-                "recipe": self.recipe.as_dict(),
-                "seed": self.seed,
-            }
-        )
+        key: dict[str, Any] = {
+            "distillation": self.distillation.key,
+            "architecture": self.architecture,
+            "recipe": self.recipe.as_dict(),
+            "seed": self.seed,
+        }
+        if self.deployed:  # what most trials do without is no part of their address
+            key["deployed"] = self.deployed.as_dict()
+        if self.merged_seeds:
+            key["merged_seeds"] = list(self.merged_seeds)
+        return digest(key)
 
     @cached_property
     def id(self) -> str:

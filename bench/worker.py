@@ -7,7 +7,7 @@ the user must put right (a full disk, missing data) stop the run.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -16,13 +16,17 @@ from pathlib import Path
 import torch
 
 from bench import artifacts, datasets, environment
-from bench.data import RealSet, SyntheticSource
+from bench.data import RealSet, SyntheticSource, merge
 from bench.datasets import RealPair
 from bench.distillation import Distilled, make
 from bench.errors import BadFile, BenchError, ContractError, Diverged, NotApplicable
 from bench.evaluation import Outcome
+from bench.exam import Exam
+from bench.experts import Experts
+from bench.generators import SyntheticGenerator
 from bench.planning import Job, load_rules
 from bench.records import Cost, Costs, Record, Status
+from bench.specs import Budget
 from bench.store import Store
 from bench.trials import Distillation, Split, Trial
 
@@ -88,6 +92,39 @@ class _Made:
     prepare: Cost
     distill: Cost
 
+    def serving(self, budget: Budget | None) -> _Made:
+        """The same generator serving another budget.
+
+        Raises:
+            NotApplicable: the source is no generator.
+        """
+        if budget is None:
+            return self
+        if not isinstance(self.source, SyntheticGenerator):
+            raise NotApplicable(f"only a generator serves {budget} without being distilled again")
+        return replace(self, source=self.source.with_budget(budget.count))
+
+
+def _merged(parts: Sequence[_Made]) -> _Made:
+    """Several distillations as one source: their times added up, the greatest peak.
+
+    Times are those of distillations made apart: expert buffers that they share count each time.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    return _Made(
+        source=merge([part.source for part in parts]),
+        artifact=None,
+        prepare=_sum([part.prepare for part in parts]),
+        distill=_sum([part.distill for part in parts]),
+    )
+
+
+def _sum(costs: Sequence[Cost]) -> Cost:
+    return Cost(
+        seconds=sum(cost.seconds for cost in costs), peak_bytes=max(c.peak_bytes for c in costs)
+    )
+
 
 def run_job(job: Job, settings: Settings, emit: Emit) -> None:
     """Distil and evaluate; emit progress, and one :class:`Finished` for every trial.
@@ -98,15 +135,15 @@ def run_job(job: Job, settings: Settings, emit: Emit) -> None:
     torch.set_num_threads(settings.threads)
     environment.use_full_precision()
     device = environment.choose_device(settings.device)
-    try:
-        made = _distil(job, settings, device, emit)
-    except Exception as error:
-        for trial in job.trials:
-            emit(_failed(job, trial, error, device))
-        return
+    known: dict[str, _Made | Exception] = {}
     outcomes: dict[str, Outcome] = {}
     for trial in job.trials:
+        made: _Made | None = None
         try:
+            parts = [
+                _distil_once(known, job, plan, settings, device, emit) for plan in trial.sources
+            ]
+            made = _merged(parts).serving(trial.deployed)
             outcome = outcomes.get(trial.evaluation_key) or _evaluate(
                 job, trial, made.source, settings, device, emit
             )
@@ -117,9 +154,32 @@ def run_job(job: Job, settings: Settings, emit: Emit) -> None:
         emit(_finished(job, trial, made, outcome, device))
 
 
-def _distil(job: Job, settings: Settings, device: torch.device, emit: Emit) -> _Made:
-    """The job's synthetic source: from the store if it was made before, else made now."""
-    store, plan = Store(settings.store), job.distillation
+def _distil_once(
+    known: dict[str, _Made | Exception],
+    job: Job,
+    plan: Distillation,
+    settings: Settings,
+    device: torch.device,
+    emit: Emit,
+) -> _Made:
+    """A synthetic source of the job; what went wrong once goes wrong for all its trials."""
+    if plan.key not in known:
+        try:
+            known[plan.key] = _distil(job, plan, settings, device, emit)
+        except Exception as error:
+            known[plan.key] = error
+            raise
+    found = known[plan.key]
+    if isinstance(found, Exception):
+        raise found.with_traceback(None)  # it would grow with every trial
+    return found
+
+
+def _distil(
+    job: Job, plan: Distillation, settings: Settings, device: torch.device, emit: Emit
+) -> _Made:
+    """A synthetic source: from the store if it was made before, else made now."""
+    store = Store(settings.store)
     train = _real(settings, plan, device).train
     if settings.fresh:
         store.checkpoint(plan.key).unlink(missing_ok=True)
@@ -127,7 +187,8 @@ def _distil(job: Job, settings: Settings, device: torch.device, emit: Emit) -> _
         return known
 
     def report(phase: str, done: int, total: int, metrics: Mapping[str, float]) -> None:
-        emit(Progress(job=plan.key, phase=phase, done=done, total=total, metrics=metrics))
+        key = job.distillation.key
+        emit(Progress(job=key, phase=phase, done=done, total=total, metrics=metrics))
 
     result = make(
         plan,
@@ -183,7 +244,7 @@ def _evaluate(
     device: torch.device,
     emit: Emit,
 ) -> Outcome:
-    test = _real(settings, trial.distillation, device).test
+    real = _real(settings, trial.distillation, device)
     phase = f"{trial.track} on {trial.architecture}"
 
     def report(seed: int, done: int, total: int) -> None:
@@ -192,8 +253,22 @@ def _evaluate(
                 Progress(job=job.distillation.key, phase=phase, done=done, total=total, metrics={})
             )
 
+    def report_expert(what: str, done: int, total: int) -> None:
+        key = job.distillation.key
+        emit(Progress(job=key, phase=what, done=done, total=total, metrics={}))
+
+    experts = Experts(
+        folder=Store(settings.store).experts,
+        real=real.train,
+        report=report_expert,
+        checkpoint_seconds=settings.checkpoint_seconds,
+    )
     rules = load_rules(trial.protocol, trial.tier)
-    return rules.evaluate(trial, source, test, report)
+    return rules.evaluate(
+        trial,
+        source,
+        Exam(test=real.test, experts=experts, report=report, data_root=settings.data_root),
+    )
 
 
 def _real(settings: Settings, plan: Distillation, device: torch.device) -> RealPair:
@@ -216,7 +291,7 @@ def _finished(
         trial,
         status="ok",
         labels=made.source.label_kind,
-        metrics={"accuracy": outcome.accuracy, "loss": outcome.loss},
+        metrics={"accuracy": outcome.accuracy, "loss": outcome.loss, **outcome.metrics},
         cost=_costs(made, Cost(seconds=outcome.seconds, peak_bytes=outcome.peak_bytes)),
         environment=environment.describe(device, trial.recipe.precision),
         artifact=made.artifact,

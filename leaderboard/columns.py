@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 
 from leaderboard import wording
+from leaderboard.provenance import Provenance
 from leaderboard.rows import Row
 from leaderboard.wording import NONE
 
 RANK, METHOD, ACCURACY = "Rank", "Method", "Accuracy %"
-ARCHITECTURE, DEVICE = "Architecture", "Device"
+ARCHITECTURE, DEVICE, PROVENANCE = "Architecture", "Device", "Provenance"
+
+
+def _provenance(source: Provenance) -> str:
+    """``self-reported``, ``re-run`` or ``reproduced 2 ×``."""
+    return f"{source.kind} {source.times} ×" if source.times else source.kind
+
 
 COLUMNS: dict[str, Callable[[Row], str]] = {
     RANK: lambda row: NONE if row.rank is None else str(row.rank),
@@ -24,12 +31,13 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
     "Distil": lambda row: wording.cost(row.distill),
     "Evaluate": lambda row: wording.cost(row.evaluate),
     DEVICE: lambda row: ", ".join(row.devices),
+    PROVENANCE: lambda row: _provenance(row.provenance),
     "Not ok": lambda row: wording.mishaps(row.mishaps),
 }
 OPTIONAL = frozenset({"Not ok"})
 """Columns left out where no row of a table fills them."""
 
-LEFT = frozenset({METHOD, ARCHITECTURE, "Labels", DEVICE, "Not ok"})
+LEFT = frozenset({METHOD, ARCHITECTURE, "Labels", DEVICE, PROVENANCE, "Not ok"})
 """Columns aligned to the left; numbers stand to the right."""
 
 

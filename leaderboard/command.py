@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from bench.errors import BadFile
-    from bench.records import Record
-    from bench.trials import Tier
+from leaderboard import exporting
+from leaderboard.console import (
+    RESULTS,
+    RUNS,
+    JsonOption,
+    OwnStoresOption,
+    ResultsOption,
+    StoresOption,
+    complain,
+    end,
+    own_stores,
+    print_json,
+    read,
+    rules_hash,
+)
 
-RESULTS = Path("leaderboard/results")
+if TYPE_CHECKING:
+    from leaderboard.reading import Reading
+    from leaderboard.studies import Section
+    from leaderboard.tables import Table
+
 PAGE = Path("leaderboard/README.md")
 README = Path("README.md")
-RUNS = Path("runs")
-
-ResultsOption = Annotated[Path, typer.Option("--results", help="Folder of published records.")]
-StoresOption = Annotated[
-    list[Path] | None,
-    typer.Option("--store", help="A store whose records count as well; repeat it for several."),
-]
-OwnStoresOption = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--store", help="A store whose records count as well; repeat it. Default: runs, if there."
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 
 app = typer.Typer(
     add_completion=False,
@@ -38,13 +38,21 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
+app.command()(exporting.table)
+app.command()(exporting.export)
 
 
 @app.command()
 def build(
     results: ResultsOption = RESULTS,
     store: StoresOption = None,
-    output: Annotated[Path, typer.Option("--output", help="The page to write.")] = PAGE,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            help="The page to write. Default: leaderboard/README.md, and none with --site.",
+        ),
+    ] = None,
     readme: Annotated[
         Path | None,
         typer.Option(
@@ -56,35 +64,93 @@ def build(
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; exit 1 if a page is stale.")
     ] = False,
+    site: Annotated[
+        Path | None,
+        typer.Option(
+            "--site", help="Folder for the static site: new, empty, or filled by an earlier build."
+        ),
+    ] = None,
+    gallery: Annotated[
+        bool,
+        typer.Option("--gallery/--no-gallery", help="Show the stores' distilled images there."),
+    ] = True,
+    data_root: Annotated[
+        Path | None,
+        typer.Option(
+            "--data-root",
+            envvar="BENCH_DATA",
+            help="Folder with real data, to show the nearest real images.",
+        ),
+    ] = None,
+    commit: Annotated[
+        str, typer.Option("--commit", help="The commit that builds the site, to be stated there.")
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Render every table to Markdown.
+    """Render every table to Markdown, or to a site.
 
     Writes the whole leaderboard to `--output`, and a short form between
     `<!-- leaderboard:begin -->` and `<!-- leaderboard:end -->` of `--readme`, where these stand.
+    With `--site`, tables, charts, methods and records become pages that open from disk; with
+    `--store` these show the distilled images as well.
     A damaged line is reported with its place; everything else is rendered, and the exit code is 1.
 
-    Example: `bench leaderboard build --check`
+    Example: `bench leaderboard build --site board --store runs`
     """
+    from bench.errors import InvalidValue
     from bench.files import write_text
     from leaderboard import pages, render
+    from leaderboard.studies import sections
     from leaderboard.tables import tables
 
-    records, faults = _read(results, store or [])
-    found = tables(records)
-    wanted = pages.pages(found, output, readme or (README if output == PAGE else None))
+    if check and site is not None:
+        raise InvalidValue("--check compares the Markdown pages alone; leave out --site.")
+
+    reading = read(results, store or [])
+    found = tables(reading.records, correct=reading.correct)
+    told = sections(reading.records)
+    output = output or (None if site else PAGE)
+    wanted = pages.pages(found, output, readme or (README if output == PAGE else None), told)
     stale = pages.stale(wanted)
     for path in stale:
         if not check:
             write_text(path, wanted[path])
+    if site is not None:
+        pictured = tuple(store or ()) if gallery else ()
+        _write_site(site, found, told, reading, pictured, data_root, commit)
     if as_json:
-        _print_json(render.data(found))
+        print_json(render.data(found))
     else:
         state = "stale" if check else "written"
         for path in wanted:
             typer.echo(f"{path}: {state if path in stale else 'up to date'}")
-        typer.echo(f"{len(found)} tables of {len(records)} records")
-    _end(faults, failed=check and bool(stale))
+        if site is not None:
+            typer.echo(f"{site / 'index.html'}: written")
+        typer.echo(f"{len(found)} tables of {len(reading.records)} records")
+    end(reading.faults, failed=check and bool(stale))
+
+
+def _write_site(
+    folder: Path,
+    found: list[Table],
+    told: list[Section],
+    reading: Reading,
+    stores: tuple[Path, ...],
+    data_root: Path | None,
+    commit: str,
+) -> None:
+    from leaderboard.site import Sources, build
+    from leaderboard.site.output import write
+
+    sources = Sources(
+        records=reading.records,
+        told=told,
+        correct=reading.correct,
+        stores=stores,
+        data_root=data_root,
+        commit=commit,
+    )
+    write(build(found, sources), folder)
 
 
 @app.command()
@@ -104,31 +170,40 @@ def show(
     from leaderboard import render
     from leaderboard.tables import tables
 
-    records, faults = _read(results, _or_own(store))
-    found = tables(records)
+    reading = read(results, own_stores(store))
+    found = tables(reading.records, correct=reading.correct)
     known = {table.key.dataset for table in found}
     if dataset is not None and dataset not in known:
         raise UnknownName("dataset with records", dataset, known)
     shown = [table for table in found if dataset in (None, table.key.dataset)]
     if as_json:
-        _print_json(render.data(shown))
+        print_json(render.data(shown))
     else:
         console = Console()
         for table in shown:
             console.print(render.terminal(table))
-    _end(faults)
+    end(reading.faults)
 
 
 @app.command()
 def publish(
     store: Annotated[Path, typer.Option("--store", help="The store to publish from.")] = RUNS,
     results: ResultsOption = RESULTS,
+    supersede: Annotated[
+        str,
+        typer.Option(
+            "--supersede",
+            metavar="REASON",
+            help="Newer records of trials that stand replace them; the log says why.",
+        ),
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Append a store's finished records to the published results.
 
     Records are checked first: schema, protocol hash, id, accuracy against per-image correctness.
-    Lines that stand there already are never touched; trials that do are left out.
+    Lines that stand there already are never touched. Trials that stand are left out, unless another
+    commit or machine measured them, or they are to be superseded.
 
     Example: `bench leaderboard publish --store runs`
     """
@@ -140,18 +215,25 @@ def publish(
         raise MissingData(
             f"There are no records in {source}; `bench run --store {store}` makes some."
         )
-    outcome = publish_records(source, results, _rules_hash)
-    counts = {"published": outcome.published, "present": outcome.present, "left": outcome.left}
+    outcome = publish_records(source, results, rules_hash, supersede)
+    counts = {
+        "published": outcome.published,
+        "repeated": outcome.repeated,
+        "superseded": outcome.superseded,
+        "present": outcome.present,
+        "left": outcome.left,
+    }
     if as_json:
-        _print_json(counts | {"refused": outcome.refused})
+        print_json(counts | {"refused": outcome.refused})
     else:
         typer.echo(
             f"{outcome.published} published, {outcome.present} there already, "
-            f"{outcome.left} not for publication, {len(outcome.refused)} refused"
+            f"{outcome.left} not for publication, {len(outcome.refused)} refused; "
+            f"{outcome.repeated} repeat a published trial, {outcome.superseded} are superseded"
         )
     for sentence in outcome.refused:
-        _complain(sentence)
-    _end(outcome.faults, failed=bool(outcome.refused))
+        complain(sentence)
+    end(outcome.faults, failed=bool(outcome.refused))
 
 
 @app.command()
@@ -174,8 +256,9 @@ def compare(
 ) -> None:
     """Tell whether the difference between two methods is significant.
 
-    Welch's t-test in every table and architecture where both have results; the verdict is taken
-    from p-values that are Holm-corrected for the number of these.
+    Welch's t-test over seeds in every table and architecture where both have results, and a paired
+    bootstrap over the test images where their correctness is stored. The verdict is taken from the
+    larger of the two p-values, Holm-corrected for the number of these.
 
     Example: `bench compare dm random`
     """
@@ -185,76 +268,11 @@ def compare(
     from leaderboard.tables import compare as compare_methods
     from leaderboard.tables import tables
 
-    records, faults = _read(results, _or_own(store))
-    compared = compare_methods(tables(records), a, b)
+    reading = read(results, own_stores(store))
+    found = tables(reading.records, correct=reading.correct)
+    compared = compare_methods(found, a, b, correct=reading.correct)
     if as_json:
-        _print_json(render.comparison_data(compared))
+        print_json(render.comparison_data(compared))
     else:
         Console().print(render.terminal_comparisons(compared))
-    _end(faults)
-
-
-def _or_own(stores: list[Path] | None) -> list[Path]:
-    """The stores asked for, else the one that ``bench run`` fills by default."""
-    if stores is not None:
-        return stores
-    return [RUNS] if (RUNS / "records").is_dir() else []
-
-
-def _read(results: Path, stores: Iterable[Path]) -> tuple[list[Record], list[BadFile]]:
-    """All records of the results and of some stores, with what could not be read.
-
-    Raises:
-        MissingData: a store holds no records, or there are none at all.
-    """
-    from bench import records
-    from bench.errors import MissingData
-
-    roots = [results, *(store / "records" for store in stores)]
-    for root in roots[1:]:
-        if not root.is_dir():
-            raise MissingData(
-                f"There are no records in {root}; name a folder that `bench run` wrote."
-            )
-    found, faults = [], []
-    for root in roots:
-        some, damaged = records.scan(root)
-        found += some
-        faults += damaged
-    if not found and not faults:
-        raise MissingData(
-            f"There are no records in {results}. `bench run` makes some in `runs`; "
-            f"`--store runs` reads them there, `bench leaderboard publish` copies them."
-        )
-    return found, faults
-
-
-def _rules_hash(protocol: str, version: int, tier: Tier) -> str | None:
-    """The hash of the installed rules of this protocol, version and tier."""
-    from bench.errors import UnknownName
-    from bench.planning import load_rules, rules_hash
-
-    try:
-        rules = load_rules(protocol, tier)
-    except UnknownName:
-        return None
-    return rules_hash(rules) if rules.version == version else None
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
-
-
-def _complain(sentence: str) -> None:
-    from leaderboard.wording import line
-
-    typer.echo(line(sentence), err=True)
-
-
-def _end(faults: Iterable[BadFile], *, failed: bool = False) -> None:
-    """Report what could not be read; exit 1 if there was any, or if the work failed."""
-    for fault in faults:
-        _complain(str(fault))
-        failed = True
-    if failed:
-        raise typer.Exit(1)
+    end(reading.faults)

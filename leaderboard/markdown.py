@@ -8,9 +8,13 @@ from itertools import groupby
 from typing import Any
 
 from bench.files import canonical_json
-from leaderboard import columns, wording
+from bench.studies import Study
+from leaderboard import columns, remarks, wording
 from leaderboard.reported import reported
 from leaderboard.rows import Row
+from leaderboard.standings import standings
+from leaderboard.state import State, state
+from leaderboard.studies import Section, without
 from leaderboard.tables import FULL, Table, TableKey
 from leaderboard.wording import NONE, escape
 
@@ -24,8 +28,11 @@ Rendered from records by `bench leaderboard build`; edits here are lost.
 - **95 % interval**: of the mean, by Student's t.
 - **Rank**: methods that cannot be told apart share a rank. It is one plus the number of methods
   that are significantly better (Welch's t-test of every pair on one architecture, Holm-corrected,
-  5 %), or better than one that is. Fewer than two trials allow no rank.
+  5 %), or better than one that is. Where it is stored which test images were right, other test
+  images must tell the same (paired bootstrap). Fewer than two trials allow no rank.
 - **Ceiling**: students trained on the whole training set, for orientation; never ranked.
+- **Provenance**: self-reported, re-run from another commit or machine, or reproduced
+  (`docs/ranks.md` has the exact rules).
 - **Stored**: bytes to keep in order to train from the result again. **Prepare** (work ahead of the
   distillation, such as expert buffers), **Distil**, **Evaluate** (one student): median time and
   greatest peak of memory.
@@ -34,13 +41,50 @@ Rendered from records by `bench leaderboard build`; edits here are lost.
 """
 
 
-def page(found: Sequence[Table]) -> str:
-    """The whole leaderboard as one page."""
+def page(found: Sequence[Table], told: Sequence[Section] = ()) -> str:
+    """The whole leaderboard as one page.
+
+    Args:
+        found: every table.
+        told: what protocols say in tables of their own, which stand instead of their cells.
+    """
+    cells = without(found, told)
     sections = [
         _section(list(members))
-        for _, members in groupby(found, key=lambda table: _rules(table.key))
+        for _, members in groupby(cells, key=lambda table: _rules(table.key))
     ]
-    return "\n".join([INTRODUCTION, *sections])
+    return "\n".join([INTRODUCTION, _state(found), *sections, *map(_studies, told)])
+
+
+def _studies(section: Section) -> str:
+    """A protocol's own tables, with the command that fills them."""
+    words = ["bench", "run", "--protocol", section.protocol, "--tier", section.tier]
+    command = wording.command(*words, "--dataset", section.dataset)
+    tables = (_study(study) for study in section.studies)
+    return "\n".join([f"## {escape(section.title)}\n", f"```sh\n{command}\n```\n", *tables])
+
+
+def _study(study: Study) -> str:
+    head = [escape(column.name) for column in study.columns]
+    left = {escape(column.name) for column in study.columns if column.kind == "text"}
+    body = [[escape(cell) for cell in row] for row in study.texts()]
+    notes = [f"{escape(note)}\n" for note in study.notes]
+    return "\n".join([f"### {escape(study.title)}\n", _grid(head, body, left), *notes])
+
+
+def _state(found: Sequence[Table]) -> str:
+    """The board's date and what it was made with, in one line."""
+    made = state(record for table in found for row in table.rows for record in row.records)
+    return escape(_made(made)) + "\n"
+
+
+def _made(made: State) -> str:
+    day = made.newest.partition("T")[0] or NONE
+    commits = ", ".join(map(wording.commit, made.commits)) or NONE
+    return (
+        f"State of {day}: record schema {made.record_schema}; {', '.join(made.protocols) or NONE}; "
+        f"bench {', '.join(made.packages) or NONE}; commits {commits}."
+    )
 
 
 def _rules(key: TableKey) -> tuple[str, int, str, str, str]:
@@ -56,7 +100,8 @@ def _section(found: Sequence[Table]) -> str:
     title = f"{_title(key)}, {key.track} track"
     usual = _usual_recipe(found)
     tables = (_table(table, usual) for table in found)
-    return "\n".join([f"## {escape(title)}\n", _facts(found, usual), *tables])
+    overall = (f"{escape(remarks.standing(entry))}\n" for entry in standings(found))
+    return "\n".join([f"## {escape(title)}\n", _facts(found, usual), *overall, *tables])
 
 
 def _facts(found: Sequence[Table], usual: Mapping[str, Any]) -> str:
@@ -111,11 +156,17 @@ def _table(table: Table, usual: Mapping[str, Any]) -> str:
         f"### {escape(_name(table))}\n",
         *(f"**Warning**: {escape(warning)}\n" for warning in table.warnings),
         _grid(shown, body, columns.LEFT),
+        _gap(table),
         _other_recipes(table, usual),
         _commands(table),
         _reported(table),
     ]
     return "\n".join(part for part in parts if part)
+
+
+def _gap(table: Table) -> str:
+    sentence = remarks.smallest_gap(table)
+    return f"{escape(sentence)}\n" if sentence else ""
 
 
 def _safe(column: str, cell: str) -> str:
@@ -181,14 +232,15 @@ def _reported(table: Table) -> str:
     return f"Reported elsewhere, under the papers' own recipes:\n\n{grid}"
 
 
-def block(found: Iterable[Table], link: str) -> str:
+def block(found: Iterable[Table], link: str, told: Sequence[Section] = ()) -> str:
     """The standard track in one small table a protocol and tier: presets and ceilings alone.
 
     Args:
         found: the tables.
+        told: what protocols say in tables of their own; their cells are left to the whole page.
         link: where the whole page stands.
     """
-    standard = [table for table in found if table.key.track == "standard"]
+    standard = [table for table in without(found, told) if table.key.track == "standard"]
     parts = []
     for _, group in groupby(standard, key=lambda table: _rules(table.key)):
         members = list(group)

@@ -8,23 +8,37 @@ from pathlib import Path
 
 from bench.errors import BadFile
 from leaderboard import markdown
+from leaderboard.studies import Section
 from leaderboard.tables import Table
 
 BEGIN = "<!-- leaderboard:begin -->"
 END = "<!-- leaderboard:end -->"
 
 
-def pages(found: Sequence[Table], output: Path, readme: Path | None) -> dict[Path, str]:
+def pages(
+    found: Sequence[Table],
+    output: Path | None,
+    readme: Path | None,
+    told: Sequence[Section] = (),
+) -> dict[Path, str]:
     """What each file should contain: the page, and the readme if it has a leaderboard block.
+
+    Args:
+        found: the tables.
+        output: the page; ``None`` for no file at all.
+        readme: where the short form stands.
+        told: what protocols say in tables of their own.
 
     Raises:
         BadFile: the readme cannot be read, or only one of its markers stands.
     """
-    wanted = {output: markdown.page(found)}
+    if output is None:
+        return {}
+    wanted = {output: markdown.page(found, told)}
     text = _read(readme) if readme else ""
     if readme and (BEGIN in text or END in text):
         link = Path(os.path.relpath(output, readme.parent)).as_posix()
-        wanted[readme] = _with_block(text, markdown.block(found, link), readme)
+        wanted[readme] = _with_block(text, markdown.block(found, link, told), readme)
     return wanted
 
 

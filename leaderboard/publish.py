@@ -1,8 +1,12 @@
-"""From a store to the published results: validated, append-only, every trial once.
+"""From a store to the published results: validated, append-only, every measurement once.
 
 A record is published if its outcome is final, its split is ``test``, its id is the digest of its
 own coordinates, its protocol's rules are the known ones of that version, and its accuracy is what
-its per-image correctness says. What stands in the results already is never touched.
+its per-image correctness says. What stands in the results already is never touched:
+
+- a trial that stands there is a duplicate and left out,
+- unless another origin measured it (see :mod:`leaderboard.provenance`): it joins as a repetition,
+- or unless it is to supersede what stands: it joins, and the log beside the file says why.
 """
 
 from __future__ import annotations
@@ -13,12 +17,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import records
-from bench.errors import BadFile, BenchError
+from bench.errors import BadFile
 from bench.lines import append_line
-from bench.recipes import Recipe
 from bench.records import FINAL, Record
-from bench.trials import Distillation, Tier, Trial
+from bench.trials import Tier
+from leaderboard import supersession
+from leaderboard.provenance import origin
+from leaderboard.supersession import Supersession
 from leaderboard.tables import counted
+from leaderboard.validation import objection
 
 RulesHash = Callable[[str, int, Tier], str | None]
 """The hash of a protocol's rules by name, version and tier; ``None`` where they are not known."""
@@ -29,7 +36,9 @@ class Outcome:
     """What became of a store's trials.
 
     Attributes:
-        published: trials appended to the results.
+        published: records appended to the results.
+        repeated: those of them whose trial another origin had published before.
+        superseded: records that one of them replaces.
         present: trials that stood there already.
         left: trials that are not for publication: validation, failed, out of memory.
         refused: a sentence for each record that contradicts itself or its protocol.
@@ -37,13 +46,15 @@ class Outcome:
     """
 
     published: int = 0
+    repeated: int = 0
+    superseded: int = 0
     present: int = 0
     left: int = 0
     refused: list[str] = field(default_factory=list)
     faults: list[BadFile] = field(default_factory=list)
 
 
-def publish(source: Path, results: Path, rules_hash: RulesHash) -> Outcome:
+def publish(source: Path, results: Path, rules_hash: RulesHash, reason: str = "") -> Outcome:
     """Append the records of a store that are not among the results yet.
 
     Args:
@@ -51,6 +62,8 @@ def publish(source: Path, results: Path, rules_hash: RulesHash) -> Outcome:
         results: the folder of published record files.
         rules_hash: what the installed protocols say; rules unknown to it must agree with the first
             published record of the same protocol, version and tier.
+        reason: why newer records of the store supersede those of the same trial that stand; ``""``
+            if they do not.
 
     Raises:
         StoreError: the results cannot be written.
@@ -60,8 +73,10 @@ def publish(source: Path, results: Path, rules_hash: RulesHash) -> Outcome:
     outcome = Outcome(faults=[*damaged, *faults])
     final = [record for record in counted(found) if record.status in FINAL]
     outcome.left = len({record.id for record in found}) - len(final)
-    known = {record.id for record in standing}
-    fresh = [record for record in final if record.id not in known]
+    known: dict[str, list[Record]] = defaultdict(list)
+    for record in standing:
+        known[record.id].append(record)
+    fresh = [record for record in final if _is_new(record, known.get(record.id, ()), reason)]
     outcome.present = len(final) - len(fresh)
     hashes = {_rules(record): record.protocol_hash for record in reversed(standing)}
 
@@ -80,9 +95,36 @@ def publish(source: Path, results: Path, rules_hash: RulesHash) -> Outcome:
             outcome.faults.append(fault)
             continue
         sound = list(_sound(members, correct, expected, outcome.refused))
-        _append(path, sound, {key: bits for key, bits in correct.items() if key not in there})
+        log = [entry for record in sound for entry in _replaces(record, known, reason)]
+        fresh_bits = {key: bits for key, bits in correct.items() if there.get(key) != bits}
+        _append(path, sound, fresh_bits, log)
         outcome.published += len(sound)
+        outcome.superseded += len(log)
+        outcome.repeated += sum(record.id in known for record in sound) if not reason else 0
     return outcome
+
+
+def _is_new(record: Record, standing: Iterable[Record], reason: str) -> bool:
+    """Whether a record joins those of the same trial that stand."""
+    standing = list(standing)
+    if not standing:
+        return True
+    if reason:
+        return all(record.time > other.time for other in standing)
+    return origin(record) not in {origin(other) for other in standing}
+
+
+def _replaces(
+    record: Record, known: Mapping[str, list[Record]], reason: str
+) -> Iterator[Supersession]:
+    """What a record supersedes: with a reason, everything of its trial that stands."""
+    for other in known.get(record.id, ()) if reason else ():
+        yield Supersession(
+            trial=record.id,
+            replaced=supersession.name(other),
+            by=supersession.name(record),
+            reason=reason,
+        )
 
 
 def _sound(
@@ -104,73 +146,15 @@ def _rules(record: Record) -> tuple[str, int, Tier]:
     return record.trial.protocol, record.trial.version, record.trial.tier
 
 
-def _append(path: Path, sound: list[Record], correct: Mapping[str, bytes]) -> None:
-    """Append records with their per-image correctness, which goes first: no record lacks it."""
+def _append(
+    path: Path, sound: list[Record], correct: Mapping[str, bytes], log: list[Supersession]
+) -> None:
+    """Append records; what belongs to them goes first, so that no record ever lacks it."""
     bits = [records.correct_line(r.id, correct[r.id]) for r in sound if r.id in correct]
     for target, lines in (
         (records.correct_path(path), bits),
+        (supersession.path_of(path), [entry.line() for entry in log]),
         (path, [record.line() for record in sound]),
     ):
         if lines:
             append_line(target, "".join(lines))
-
-
-def objection(record: Record, rules_hash: str, correct: bytes | None) -> str:
-    """What speaks against publishing a record, as the rest of a sentence; ``""`` if nothing does.
-
-    Args:
-        record: the record.
-        rules_hash: hash of its protocol's rules.
-        correct: its packed per-image correctness, where the store has it.
-    """
-    if record.protocol_hash != rules_hash:
-        where = record.trial
-        return (
-            f"was made under other rules than {where.protocol} v{where.version} ({where.tier}): "
-            f"hash {record.protocol_hash[:12]}, not {rules_hash[:12]}; run it again."
-        )
-    if _id(record) != record.id:
-        return "has an id that is not the digest of its coordinates; run it again."
-    if correct is not None and not _agree(correct, record.metrics):
-        return "states another accuracy than its per-image correctness; run it again."
-    return ""
-
-
-def _id(record: Record) -> str | None:
-    """The trial id that the record's coordinates have; ``None`` where its recipe is none."""
-    where, method = record.trial, record.method
-    try:
-        recipe = Recipe(epochs=1).with_changes(dict(record.recipe))
-    except (BenchError, TypeError):
-        return None
-    return Trial(
-        protocol=where.protocol,
-        version=where.version,
-        protocol_hash=record.protocol_hash,
-        tier=where.tier,
-        track=where.track,
-        distillation=Distillation(
-            method=method.name,
-            version=method.version,
-            parameters=method.parameters,
-            dataset=where.dataset,
-            checksum=record.dataset.checksum,
-            preprocessing=record.dataset.preprocessing,
-            split=where.split,
-            budget=where.budget,
-            network=where.network,
-            seed=where.distillation_seed,
-        ),
-        architecture=where.architecture,
-        recipe=recipe,
-        seed=where.evaluation_seed,
-    ).id
-
-
-def _agree(correct: bytes, metrics: Mapping[str, float]) -> bool:
-    """Whether some number of images that fills these bytes gives the stated accuracy."""
-    if "accuracy" not in metrics:
-        return True
-    right = int.from_bytes(correct).bit_count()
-    images = range(max(1, 8 * len(correct) - 7), 8 * len(correct) + 1)
-    return any(abs(right / n - metrics["accuracy"]) < 1e-6 for n in images)

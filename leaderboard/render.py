@@ -6,15 +6,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from leaderboard import columns, wording
+from bench.statistics import ALPHA
+from leaderboard import columns, remarks, wording
 from leaderboard.rows import Row
+from leaderboard.standings import gaps
 from leaderboard.tables import CellComparison, Table, TableKey
 
 if TYPE_CHECKING:
     from rich.table import Table as Grid
 
-ALPHA = 0.05
-"""Where a difference counts as significant."""
+
+NARROW = {columns.DEVICE, columns.PROVENANCE, "Labels", "Stored", "Prepare"}
+"""Columns that a terminal has no room for."""
 
 
 def terminal(table: Table) -> Grid:
@@ -25,22 +28,24 @@ def terminal(table: Table) -> Grid:
     architectures = {row.architecture for row in table.rows}
     devices = sorted({device for row in table.rows for device in row.devices})
     without = {columns.ARCHITECTURE} if len(architectures) == 1 else set()
-    head, body = columns.grid(table.rows, without | {columns.DEVICE, "Labels", "Stored", "Prepare"})
+    head, body = columns.grid(table.rows, without | NARROW)
     common = [*sorted(architectures)] if without else []
-    caption = [", ".join([*common, *devices]), *table.warnings]
-    return _grid(_place(table.key), head, body, columns.LEFT, caption)
+    caption = [", ".join([*common, *devices]), remarks.smallest_gap(table), *table.warnings]
+    return _grid(place(table.key), head, body, columns.LEFT, caption)
 
 
 def terminal_comparisons(compared: Sequence[CellComparison]) -> Grid:
     """Comparisons for a terminal, with a verdict each."""
-    head = ["Table", "Architecture", "Difference", "95 % interval", "p", "p (Holm)", "Verdict"]
+    head = ["Table", "Architecture", "Difference", "95 % interval", "p"]
+    head += ["p (images)", "p (Holm)", "Verdict"]
     body = [
         [
-            _place(cell.key),
+            place(cell.key),
             cell.a.architecture,
             wording.percent(cell.test.difference),
             wording.interval(cell.test.interval),
             wording.probability(cell.test.p),
+            wording.probability(cell.images.p if cell.images else None),
             wording.probability(cell.adjusted_p),
             verdict(cell),
         ]
@@ -63,7 +68,7 @@ def _grid(
     def text(value: str) -> Text:
         return Text(wording.plain(value))
 
-    grid = Grid(title=text(title), caption=Text("\n").join(map(text, caption)))
+    grid = Grid(title=text(title), caption=Text("\n").join(map(text, filter(None, caption))))
     for name in head:
         grid.add_column(text(name), justify="left" if name in left else "right", overflow="fold")
     for line in body:
@@ -71,7 +76,8 @@ def _grid(
     return grid
 
 
-def _place(key: TableKey) -> str:
+def place(key: TableKey) -> str:
+    """A table's title."""
     rules = f"{key.protocol} v{key.version}, {key.tier} tier, {key.track} track"
     return f"{rules}: {key.dataset}, {key.budget}"
 
@@ -84,6 +90,9 @@ def verdict(cell: CellComparison) -> str:
     points = wording.percent(abs(cell.test.difference))
     if cell.adjusted_p < ALPHA:
         return f"{better.title} is better than {worse.title} by {points} points."
+    by_seeds, by_images = cell.test.p, cell.images.p if cell.images else None
+    if by_seeds is not None and by_images is not None and by_seeds < ALPHA <= by_images:
+        return f"{better.title} is better on these test images; others might tell otherwise."
     return f"No significant difference with {len(cell.a.values)} and {len(cell.b.values)} values."
 
 
@@ -91,13 +100,17 @@ def data(found: Iterable[Table]) -> list[dict[str, Any]]:
     """Tables as JSON-able values: fractions, seconds and bytes, unrounded.
 
     One object a table: ``protocol``, ``version``, ``protocol_hash``, ``tier``, ``track``,
-    ``dataset``, ``checksum``, ``budget`` (``kind`` and ``count``), ``warnings`` and ``rows``, as
-    :class:`leaderboard.rows.Row` describes them, with ``parameters``, ``recipe`` and ``devices``
-    instead of the records.
+    ``dataset``, ``checksum``, ``budget`` (``kind`` and ``count``), ``smallest_gaps`` by
+    architecture, ``warnings`` and ``rows``, as :class:`leaderboard.rows.Row` describes them, with
+    ``parameters``, ``recipe`` and ``devices`` instead of the records.
     """
     return [
         asdict(table.key)
-        | {"warnings": list(table.warnings), "rows": [_row(row) for row in table.rows]}
+        | {
+            "smallest_gaps": gaps(table),
+            "warnings": list(table.warnings),
+            "rows": [_row(row) for row in table.rows],
+        }
         for table in found
     ]
 
@@ -118,6 +131,7 @@ def _row(row: Row) -> dict[str, Any]:
         "stored_bytes": row.stored_bytes,
         **_optional(prepare=row.prepare, distill=row.distill, evaluate=row.evaluate),
         "mishaps": [asdict(end) for end in row.mishaps],
+        "provenance": asdict(row.provenance),
         "devices": list(row.devices),
         "recipe": dict(row.recipe),
         "trials": [record.id for record in row.records],
@@ -138,6 +152,7 @@ def comparison_data(compared: Iterable[CellComparison]) -> list[dict[str, Any]]:
             "b": cell.b.title,
             "n": [len(cell.a.values), len(cell.b.values)],
             **asdict(cell.test),
+            **_optional(images=cell.images),
             "adjusted_p": cell.adjusted_p,
             "verdict": verdict(cell),
         }

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import median
 from typing import Any
 
 from bench.files import canonical_json
 from bench.records import Cost, Record, Status
 from bench.statistics import Summary, summarize
+from leaderboard.provenance import SELF_REPORTED, Provenance, provenance
 
 Changes = tuple[tuple[str, str], ...]
 
@@ -53,6 +56,7 @@ class Row:
         evaluate: cost of one student.
         mishaps: what ended other than well.
         records: the records that count, whatever their status.
+        provenance: whether anybody else has measured the same.
         rank: rank group in its table and architecture; ``None`` for ceilings and where fewer than
             two values allow no test.
     """
@@ -72,6 +76,7 @@ class Row:
     evaluate: Phase | None
     mishaps: tuple[Mishap, ...]
     records: tuple[Record, ...]
+    provenance: Provenance = SELF_REPORTED
     rank: int | None = None
 
     @property
@@ -96,19 +101,24 @@ class Row:
         return tuple(sorted({record.environment.device for record in self.records}))
 
 
-def rows(records: Iterable[Record], metric: str) -> list[Row]:
+Measured = Mapping[str, Sequence[Record]]
+"""Every record of a trial that went well, by trial id."""
+
+
+def rows(records: Iterable[Record], metric: str, measured: Measured) -> list[Row]:
     """The rows that these records of one table fill, ordered by method and architecture.
 
     Args:
         records: one record a trial.
         metric: which of the records' metrics is tabulated.
+        measured: all good records of these trials, for the provenance.
     """
     entries: dict[tuple[str, str], dict[_Settings, list[Record]]] = defaultdict(dict)
     for record in records:
         variants = entries[record.method.name, record.trial.architecture]
         variants.setdefault(_settings(record), []).append(record)
     return [
-        _row(members, changes, metric)
+        _row(members, changes, metric, measured)
         for _, variants in sorted(entries.items())
         for members, changes in zip(variants.values(), _changes(variants), strict=True)
     ]
@@ -124,7 +134,14 @@ def _settings(record: Record) -> _Settings:
     values["adapter-version"] = record.method.version
     values["distilled-with"] = record.trial.network
     values["pixels"] = record.dataset.preprocessing
-    return tuple(sorted((name, _text(value)) for name, value in values.items()))
+    values["distilled-for"] = str(record.trial.distilled_for or "")
+    values["merged-sets"] = 1 + len(record.trial.merged_seeds)
+    return _texts(canonical_json(values))
+
+
+@lru_cache(maxsize=4096)  # the trials of a row share one text
+def _texts(values: str) -> _Settings:
+    return tuple(sorted((name, _text(value)) for name, value in json.loads(values).items()))
 
 
 def _text(value: Any) -> str:
@@ -172,12 +189,14 @@ def _stated_changes(members: Sequence[Record]) -> set[str]:
     return set.union(*stated) if all(stated) else set()
 
 
-def _row(members: Sequence[Record], changes: Changes, metric: str) -> Row:
+def _row(members: Sequence[Record], changes: Changes, metric: str, measured: Measured) -> Row:
     ordered = sorted(members, key=lambda r: (r.trial.evaluation_seed, r.trial.distillation_seed))
     good = [record for record in ordered if record.status == "ok" and metric in record.metrics]
     values = tuple(record.metrics[metric] for record in good)
     costs = [record.cost for record in good]
     first = ordered[0]
+    summary = summarize(values) if values else None
+    trials = [[r for r in measured[record.id] if metric in r.metrics] for record in good]
     return Row(
         method=first.method.name,
         changes=changes,
@@ -186,7 +205,7 @@ def _row(members: Sequence[Record], changes: Changes, metric: str) -> Row:
         ceiling=first.trial.budget.kind == "full",
         seeds=tuple(record.trial.evaluation_seed for record in good),
         values=values,
-        summary=summarize(values) if values else None,
+        summary=summary,
         labels=tuple(sorted({record.labels for record in good if record.labels})),
         stored_bytes=max(
             (cost.stored_bytes for cost in costs if cost.stored_bytes is not None), default=None
@@ -196,6 +215,7 @@ def _row(members: Sequence[Record], changes: Changes, metric: str) -> Row:
         evaluate=_phase(cost.evaluate for cost in costs),
         mishaps=_mishaps(ordered),
         records=tuple(ordered),
+        provenance=provenance(trials, metric, summary.std if summary else 0.0),
     )
 
 

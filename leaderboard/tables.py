@@ -4,13 +4,14 @@ A table holds what may be compared: one protocol version with one hash, one tier
 dataset with one checksum, one budget. Records of the validation split enter none.
 
 Of a trial that was run more than once one record counts: the latest that is ``ok``, or the latest
-of all where none is. Every trial is one repetition, so n is the number of trials.
+of all where none is; the others tell where a row's numbers come from. Every trial is one
+repetition, so n is the number of trials.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from bench.records import Record
 from bench.specs import Budget
 from bench.statistics import Comparison, holm, rank_groups, welch
 from bench.trials import TIERS, TRACKS, Tier, Track
+from leaderboard.images import Correct, compare_images
 from leaderboard.rows import Row, rows
 
 FULL = Budget("full", 0)
@@ -76,13 +78,15 @@ class CellComparison:
         a: the first row.
         b: the second row.
         test: Welch's t-test of their values.
-        adjusted_p: its p-value, Holm-corrected over all cells compared together.
+        images: a paired bootstrap over the test images, where their correctness is stored.
+        adjusted_p: the larger p-value of the two, Holm-corrected over all cells compared together.
     """
 
     key: TableKey
     a: Row
     b: Row
     test: Comparison
+    images: Comparison | None
     adjusted_p: float | None
 
 
@@ -102,7 +106,9 @@ def _merit(record: Record) -> tuple[bool, str]:
     return record.status == "ok", record.time
 
 
-def tables(records: Iterable[Record], metric: str = "accuracy") -> list[Table]:
+def tables(
+    records: Iterable[Record], metric: str = "accuracy", correct: Correct | None = None
+) -> list[Table]:
     """Every table that these records fill, in a fixed order.
 
     The rows of the budget ``full`` are ceilings: they stand below every budget of the same dataset,
@@ -111,18 +117,25 @@ def tables(records: Iterable[Record], metric: str = "accuracy") -> list[Table]:
     Args:
         records: any records, in the order in which they were written.
         metric: which of their metrics is tabulated; larger is better.
+        correct: packed per-image correctness by trial id: where it is known of two methods, ranks
+            ask for a difference that other test images would show as well.
     """
+    records = list(records)
+    measured: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        if record.status == "ok":
+            measured[record.id].append(record)
     by_key: dict[TableKey, list[Record]] = defaultdict(list)
     for record in counted(records):
         by_key[_key(record)].append(record)
     places: dict[TableKey, dict[Budget, list[Row]]] = defaultdict(dict)
     for key, members in by_key.items():
-        places[replace(key, budget=FULL)][key.budget] = rows(members, metric)
+        places[replace(key, budget=FULL)][key.budget] = rows(members, metric, measured)
     filled: dict[TableKey, tuple[Row, ...]] = {}
     for place, budgets in places.items():
         ceilings = budgets.pop(FULL, [])
         for budget, own in budgets.items() if budgets else [(FULL, [])]:
-            filled[replace(place, budget=budget)] = _arrange(own, ceilings)
+            filled[replace(place, budget=budget)] = _arrange(own, ceilings, correct or {})
     warnings = _warnings(filled)
     return [
         Table(key=key, rows=filled[key], warnings=warnings[key])
@@ -131,7 +144,9 @@ def tables(records: Iterable[Record], metric: str = "accuracy") -> list[Table]:
 
 
 def _key(record: Record) -> TableKey:
+    """Merged sets stand where their images in all put them."""
     where = record.trial
+    sets = 1 + len(where.merged_seeds)
     return TableKey(
         protocol=where.protocol,
         version=where.version,
@@ -140,19 +155,27 @@ def _key(record: Record) -> TableKey:
         track=where.track,
         dataset=where.dataset,
         checksum=record.dataset.checksum,
-        budget=where.budget,
+        budget=replace(where.budget, count=sets * where.budget.count),
     )
 
 
-def _arrange(own: Sequence[Row], ceilings: Sequence[Row]) -> tuple[Row, ...]:
+def _arrange(own: Sequence[Row], ceilings: Sequence[Row], correct: Correct) -> tuple[Row, ...]:
     """Rank the rows of each architecture, best first, then the ceilings of these architectures."""
     arranged: list[Row] = []
     for architecture in sorted({row.architecture for row in own}):
         peers = [row for row in own if row.architecture == architecture]
-        ranks = rank_groups({row.title: row.values for row in peers if row.values})
+        ranks = _ranks({row.title: row for row in peers if row.values}, correct)
         arranged += sorted((replace(row, rank=ranks.get(row.title)) for row in peers), key=_place)
     shown = {row.architecture for row in own or ceilings}
     return (*arranged, *(row for row in ceilings if row.architecture in shown))
+
+
+def _ranks(peers: Mapping[str, Row], correct: Correct) -> dict[str, int]:
+    def over_images(better: str, worse: str) -> float | None:
+        test = compare_images(peers[better], peers[worse], correct)
+        return test.p if test else None
+
+    return rank_groups({title: row.values for title, row in peers.items()}, second=over_images)
 
 
 def _place(row: Row) -> tuple[float, str]:
@@ -186,13 +209,16 @@ def _apart(digests: set[str], what: str, name: str) -> Iterable[str]:
         )
 
 
-def compare(found: Iterable[Table], a: str, b: str) -> list[CellComparison]:
+def compare(
+    found: Iterable[Table], a: str, b: str, correct: Correct | None = None
+) -> list[CellComparison]:
     """Test two methods against each other wherever both have results.
 
     Args:
         found: the tables.
         a: a row's title: a method, or a method with its changes as the tables show them.
         b: another.
+        correct: packed per-image correctness by trial id.
 
     Raises:
         UnknownName: no row has that title.
@@ -218,14 +244,24 @@ def compare(found: Iterable[Table], a: str, b: str) -> list[CellComparison]:
             f"No table holds results of both {a!r} and {b!r}; run both on one dataset and budget."
         )
     tests = [welch(first.values, second.values) for _, first, second in pairs]
-    adjusted = iter(holm([test.p for test in tests if test.p is not None]))
+    images = [compare_images(first, second, correct or {}) for _, first, second in pairs]
+    larger = [_larger(test, over) for test, over in zip(tests, images, strict=True)]
+    adjusted = iter(holm([p for p in larger if p is not None]))
     return [
         CellComparison(
             key=key,
             a=first,
             b=second,
             test=test,
-            adjusted_p=None if test.p is None else next(adjusted),
+            images=over,
+            adjusted_p=None if p is None else next(adjusted),
         )
-        for (key, first, second), test in zip(pairs, tests, strict=True)
+        for (key, first, second), test, over, p in zip(pairs, tests, images, larger, strict=True)
     ]
+
+
+def _larger(test: Comparison, images: Comparison | None) -> float | None:
+    """The p-value of a difference that must pass both tests."""
+    if test.p is None or images is None or images.p is None:
+        return test.p
+    return max(test.p, images.p)

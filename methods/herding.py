@@ -30,11 +30,11 @@ def herd(features: Tensor, count: int) -> Tensor:
     order = []
     for step in range(count):
         distance = ((step + 1) * mean - total - features).norm(dim=1)
-        best = distance.masked_fill(taken, torch.inf).argmin()
+        best = distance.masked_fill(taken, torch.inf).argmin(keepdim=True)
         taken[best] = True
         total = total + features[best]
         order.append(best)
-    return torch.stack(order)
+    return torch.cat(order)
 
 
 @dataclass(frozen=True, kw_only=True)

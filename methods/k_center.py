@@ -23,15 +23,15 @@ def cover(features: Tensor, count: int) -> Tensor:
         features: ``(n, D)``.
         count: how many to take, at most n.
     """
-    newest = (features - features.mean(0)).norm(dim=1).argmin()
+    newest = (features - features.mean(0)).norm(dim=1).argmin(keepdim=True)
     nearest = torch.full((len(features),), torch.inf, device=features.device)
     order = [newest]
     for _ in range(count - 1):
         nearest = torch.minimum(nearest, (features - features[newest]).norm(dim=1))
         nearest[newest] = -1.0  # taken; duplicates of it stay at 0 and come last
-        newest = nearest.argmax()
+        newest = nearest.argmax(keepdim=True)
         order.append(newest)
-    return torch.stack(order)
+    return torch.cat(order)
 
 
 @dataclass(frozen=True, kw_only=True)

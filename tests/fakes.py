@@ -21,6 +21,8 @@ from bench import plugins
 from bench.data import RealSet, SyntheticSet
 from bench.datasets import Dataset, Part, RealPair
 from bench.errors import MissingData, NotApplicable
+from bench.evaluation import EpochReport
+from bench.exam import Exam
 from bench.experts import Experts
 from bench.files import tensors_digest
 from bench.preprocessing import Preprocessing
@@ -81,6 +83,11 @@ def tiny_task(folder: Path, *, ipc: int = 2, seed: int = 0, network: str = NETWO
         rng=generator("test", seed),
         experts=Experts(folder=folder, real=train),
     )
+
+
+def exam(pair: RealPair, folder: Path, report: EpochReport | None = None) -> Exam:
+    """What a protocol is given: the test images of ``pair``, and experts kept in ``folder``."""
+    return Exam(test=pair.test, experts=Experts(folder=folder, real=pair.train), report=report)
 
 
 @dataclass(frozen=True)

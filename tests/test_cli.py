@@ -13,6 +13,7 @@ import pytest
 
 from bench.cli import main
 
+ABLATION = ["run", "--protocol", "ablation"]
 SMALL = ["run", "--method", "random", "--budget", "1", "--seeds", "2", "--track", "standard"]
 
 
@@ -48,6 +49,19 @@ def bench(
         (["run", "--set", "dm.lr_image=1"], "Did you mean 'lr_images'?"),
         (["run", "--set", "dm.lr_images=fast"], "give a value of type float"),
         (["run", "--set", "nonsense"], "method.parameter=value"),
+        (["run", "--sweep", "dm.lr_images=1,2"], "ipc-grid takes no --sweep; leave it out"),
+        (["run", "--network", "mlp"], "ipc-grid takes no --network; leave it out"),
+        ([*ABLATION, "--sweep", "lr_images=1,2"], "put it before: method.lr_images=1,2"),
+        ([*ABLATION, "--sweep", "dm.lr_images="], "not of the form parameter=value,value"),
+        ([*ABLATION, "--sweep", "=1"], "not of the form parameter=value,value"),
+        ([*ABLATION, "--sweep", ".lr_images=1"], "not of the form parameter=value,value"),
+        ([*ABLATION, "--sweep", "dmm.lr_images=1"], "Did you mean 'dm'?"),
+        ([*ABLATION, "--sweep", "dm.lr_image=1,2"], "Did you mean 'lr_images'?"),
+        ([*ABLATION, "--sweep", "dm.lr_images=1,fast"], "give a value of type float"),
+        ([*ABLATION, "-m", "random"], "nothing to sweep of random in the quick tier"),
+        (["run", "-p", "cross-arch", "--network", "mlpp"], "Did you mean 'mlp'?"),
+        (["run", "-p", "cross-arch", "--network", "mlp@x"], "give a size such as vgg11@32"),
+        (["run", "-p", "cross-arch", "--track", "native"], "has no native track in the quick"),
         (["run", "--track", "nativ"], "Did you mean 'native'?"),
         (["run", "--device", "cuda:99", *SMALL[1:]], "There is no device 'cuda:99' here"),
         (["run", "--dataset", "mnist"], "bench data fetch mnist"),
@@ -97,6 +111,19 @@ def test_run_prints_one_json_object(bench: Any) -> None:
     assert code == 0
     assert answer["ran"] == 2
     assert {record["status"] for record in answer["records"]} == {"ok"}
+
+
+def test_run_prints_the_protocols_own_tables(bench: Any) -> None:
+    tiny = [*ABLATION, "--seeds", "1", "--track", "standard", "--sweep", "dm.iterations=1,2"]
+    code, out, _ = bench(*tiny, "--jobs", "1", "--json")
+    (study,) = json.loads(out)["studies"]
+    assert code == 0
+    assert study["title"] == "dm by iterations: digits, ipc 1, standard track"
+    assert [row[0] for row in study["rows"]] == ["1", "2"]
+    code, out, _ = bench(*tiny)
+    assert code == 0
+    assert "dm (iterations=2)" in out
+    assert "dm by iterations: digits, ipc 1, standard track" in out
 
 
 def test_dry_run_does_nothing(bench: Any, tmp_path: Path) -> None:

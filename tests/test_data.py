@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.data import RealSet, SyntheticSet
+from bench.data import RealSet, SyntheticSet, SyntheticSource, merge
 from bench.datasets import RealPair
-from bench.errors import ContractError
+from bench.errors import ContractError, NotApplicable
 from bench.randomness import generator
-from tests.fakes import SPEC, tiny_pair
+from bench.specs import Budget, Header
+from tests.fakes import SPEC, NoiseGenerator, tiny_pair
 
 
 def by_hand(real: RealSet) -> Tensor:
@@ -125,3 +126,64 @@ def test_a_set_is_a_torch_dataset_of_pairs() -> None:
     assert len(dataset) == 3
     assert torch.equal(image, GOOD.images[2])
     assert label == 2
+
+
+def numbered(value: float, **changes: Any) -> SyntheticSet:
+    """A set whose images all hold one value."""
+    return replace(GOOD, images=torch.full((3, 1, 8, 8), value), **changes)
+
+
+def test_merged_sets_keep_every_image_with_its_label_in_order() -> None:
+    merged = merge([numbered(1.0), numbered(2.0, labels=torch.tensor([2, 1, 0])), numbered(3.0)])
+    assert isinstance(merged, SyntheticSet)
+    assert merged.images[:, 0, 0, 0].tolist() == [1, 1, 1, 2, 2, 2, 3, 3, 3]
+    assert merged.labels.tolist() == [0, 1, 2, 2, 1, 0, 0, 1, 2]
+    assert merged.check(SPEC) is merged
+    assert merged.stored_bytes == 3 * GOOD.stored_bytes
+
+
+def test_soft_labels_are_merged_as_they_are() -> None:
+    soft = [numbered(1.0, labels=torch.eye(3)), numbered(2.0, labels=-torch.eye(3))]
+    merged = merge(soft)
+    assert isinstance(merged, SyntheticSet)
+    assert torch.equal(merged.labels, torch.cat([torch.eye(3), -torch.eye(3)]))
+
+
+@pytest.mark.parametrize(
+    ("rates", "merged"),
+    [((None, None), None), ((0.1, 0.3), 0.2), ((0.1, None), 0.1)],
+)
+def test_learned_learning_rates_are_averaged(
+    rates: tuple[float | None, ...], merged: float | None
+) -> None:
+    found = merge([replace(GOOD, learning_rate=rate) for rate in rates]).learning_rate
+    assert found == (None if merged is None else pytest.approx(merged))
+
+
+def test_a_merged_set_does_not_claim_to_be_one_of_its_parts() -> None:
+    header = Header(
+        dataset="tiny", classes=SPEC.classes, budget=Budget("ipc", 1), preprocessing={}, method="dm"
+    )
+    merged = merge([replace(GOOD, header=header)] * 2)
+    assert isinstance(merged, SyntheticSet)
+    assert merged.header is None
+
+
+@pytest.mark.parametrize("alone", [GOOD, NoiseGenerator(labels=torch.arange(3)), tiny_pair().train])
+def test_a_single_source_stays_what_it_is(alone: SyntheticSource) -> None:
+    assert merge([alone]) is alone
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        NoiseGenerator(labels=torch.arange(3)),
+        tiny_pair().train,
+        replace(GOOD, labels=torch.zeros(3, 3)),
+    ],
+    ids=["generator", "real set", "soft labels"],
+)
+def test_what_is_no_set_with_the_same_kind_of_labels_is_not_merged(other: SyntheticSource) -> None:
+    for sources in ([GOOD, other], [other, GOOD]):
+        with pytest.raises(NotApplicable, match="only sets of images with labels of one kind"):
+            merge(sources)

@@ -85,3 +85,32 @@ def test_tracks_that_share_a_student_are_counted_once() -> None:
 
 def test_seconds_add_up() -> None:
     assert Seconds(1.5, 2) + Seconds(2.0, 1) == Seconds(3.5, 3)
+
+
+def test_a_set_merged_of_several_waits_for_all_of_them() -> None:
+    merged = replace(TRIAL, merged_seeds=(100, 200))
+    history = [took(TRIAL, distill=2, evaluate=5), took(merged, distill=99, evaluate=15)]
+    known, job = Estimates(history, SPECS), job_of(replace(merged, seed=9))
+    assert known.distillation(job) == Seconds(6)  # the sum of three says nothing of one
+    assert known.evaluation(job) == Seconds(15)
+    counted = Estimates([], SPECS, 1e9)
+    alone = counted.evaluation(job_of(TRIAL)).known
+    assert counted.evaluation(job).known == pytest.approx(3 * alone)
+
+
+def test_a_generator_takes_its_own_distillation_and_the_students_of_what_it_serves() -> None:
+    source = replace(TRIAL.distillation, budget=Budget("inpc", 1))
+    served = replace(TRIAL, distillation=source, deployed=Budget("inpc", 50))
+    known = Estimates([took(served, distill=2, evaluate=5)], SPECS)
+    assert known.distillation(job_of(replace(served, deployed=None))) == Seconds(2)
+    assert known.evaluation(job_of(replace(served, seed=9))) == Seconds(5)
+    assert known.evaluation(job_of(replace(served, deployed=None))) == Seconds(unknown=1)
+
+
+def test_the_first_trial_of_a_job_waits_for_the_distillation_and_shared_students_take_nothing() -> (
+    None
+):
+    native, longer = replace(TRIAL, track="native"), replace(TRIAL, recipe=Recipe(epochs=30))
+    known = Estimates([took(TRIAL, 2, 5), took(longer, 2, 9)], SPECS)
+    seconds = known.by_trial([job_of(TRIAL, native, longer)])
+    assert seconds == {TRIAL.id: 7, native.id: 0, longer.id: 9}

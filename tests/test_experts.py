@@ -107,6 +107,8 @@ OTHER: dict[str, Any] = {
     "augmentation": "none",
     "loss": "mse-logits",
     "distillation": KnowledgeDistillation(teacher="mlp"),
+    "labels": "hard",
+    "mixing": "cutmix",
     "precision": "other",
 }
 

@@ -65,6 +65,8 @@ OTHER_TRIAL: dict[str, Any] = {
     "architecture": "mlp",
     "recipe": Recipe(epochs=11),
     "seed": 1,
+    "deployed": Budget("inpc", 7),
+    "merged_seeds": (5,),
 }
 OTHER_RULES: dict[str, Any] = {
     "name": "other",

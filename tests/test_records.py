@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bench import lines, records
+from bench import lines, migrations, records
 from bench.errors import BadFile, StoreError
 from bench.recipes import Recipe
 from bench.records import Coordinates, Cost, Costs, Environment, Record
@@ -24,7 +25,9 @@ from bench.trials import Distillation, Trial
 SCHEMA_FILE = Path(__file__).parents[1] / "leaderboard" / "record.schema.json"
 
 
-def make(seed: int = 0, method: str = "dm", **facts: Any) -> Record:
+def make(
+    seed: int = 0, method: str = "dm", *, trial: dict[str, Any] | None = None, **facts: Any
+) -> Record:
     distillation = Distillation(
         method=method,
         version=1,
@@ -37,7 +40,7 @@ def make(seed: int = 0, method: str = "dm", **facts: Any) -> Record:
         network="convnet-d2",
         seed=seed,
     )
-    trial = Trial(
+    planned = Trial(
         protocol="ipc-grid",
         version=1,
         protocol_hash="a" * 64,
@@ -68,7 +71,7 @@ def make(seed: int = 0, method: str = "dm", **facts: Any) -> Record:
         ),
         "time": "2025-06-01T12:00:00Z",
     }
-    return Record.of(trial, **(known | facts))
+    return Record.of(replace(planned, **(trial or {})), **(known | facts))
 
 
 def damaged(**changes: Any) -> str:
@@ -139,7 +142,6 @@ def test_a_line_has_exactly_the_fields_of_the_schema() -> None:
         ({"metrics__accuracy": float("nan")}, "finite"),
         ({"metrics__loss": float("inf")}, "finite"),
         ({"metrics__accuracy": "0.5"}, "valid number"),
-        ({"schema": 2}, "Input should be 1"),
         ({"id": "abc"}, "id"),
         ({"id": "a" * 64 + "\n"}, "id"),
         ({"trial__tier": "huge"}, "trial.tier"),
@@ -149,6 +151,9 @@ def test_a_line_has_exactly_the_fields_of_the_schema() -> None:
         ({"trial__evaluation_seed": 10**30}, "trial.evaluation_seed"),
         ({"trial__budget": {"kind": "ipc", "count": 0}}, "cannot be"),
         ({"trial__budget": {"kind": "gigs", "count": 1}}, "trial.budget"),
+        ({"trial__merged_seeds": [-1]}, "trial.merged_seeds"),
+        ({"trial__merged_seeds": 1}, "trial.merged_seeds"),
+        ({"trial__distilled_for": {"kind": "inpc", "count": 0}}, "cannot be"),
         ({"trial__dataset": ""}, "trial.dataset"),
         ({"trial__dataset": "x" * 201}, "trial.dataset"),
         ({"trial__dataset": "di\x1b[2Jgits"}, "control"),
@@ -191,6 +196,25 @@ def test_what_is_no_json_object_of_ours_is_refused(line: str | bytes) -> None:
         records.parse(line, "file:1")
 
 
+def test_a_line_of_a_later_schema_asks_for_a_later_version() -> None:
+    content = json.loads(make().line()) | {"schema": 2}
+    with pytest.raises(BadFile, match=r"^file:7 is of schema 2; this version reads up to 1\."):
+        records.parse(json.dumps(content), "file:7")
+
+
+def test_a_line_of_an_earlier_schema_is_migrated(monkeypatch: pytest.MonkeyPatch) -> None:
+    def renamed(facts: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in facts.items() if key != "when"} | {
+            "time": facts["when"]
+        }
+
+    monkeypatch.setattr(migrations, "MIGRATIONS", {0: renamed})
+    today = json.loads(make().line())
+    earlier = {key: value for key, value in today.items() if key != "time"}
+    earlier |= {"schema": 0, "when": today["time"]}
+    assert records.parse(json.dumps(earlier), "file:7") == make()
+
+
 def test_a_line_that_does_not_say_its_schema_is_refused() -> None:
     content = json.loads(make().line())
     del content["schema"]
@@ -212,6 +236,33 @@ def test_a_record_that_no_line_could_hold_is_refused_when_it_is_made() -> None:
         Record.model_validate(make().model_dump() | {"recipe": {"lr": float("inf")}})
     with pytest.raises(ValidationError, match="plain finite values"):
         Record.model_validate(make().model_dump() | {"recipe": {"lr": "\ud800"}})
+
+
+def test_a_generators_record_says_what_it_serves_and_what_it_was_distilled_for() -> None:
+    where = make(trial={"deployed": Budget("inpc", 10)}).trial
+    assert (where.budget, where.distilled_for) == (Budget("inpc", 10), Budget("ipc", 1))
+    assert (make().trial.budget, make().trial.distilled_for) == (Budget("ipc", 1), None)
+
+
+def test_a_merged_sets_record_names_every_seed() -> None:
+    record = make(seed=3, trial={"merged_seeds": (103, 203)})
+    assert record.trial.distillation_seed == 3
+    assert record.trial.merged_seeds == (103, 203)
+    assert records.parse(record.line(), "here") == record
+
+
+YOUNGER = {"distilled_for", "merged_seeds"}
+"""Coordinates that the first published records lack."""
+
+
+def test_a_record_from_before_a_coordinate_was_added_stands() -> None:
+    content = json.loads(make().line())
+    for name in YOUNGER:
+        del content["trial"][name]
+    assert records.parse(json.dumps(content), "here") == make()
+    required = records.json_schema()["$defs"]["Coordinates"]["required"]
+    assert not YOUNGER & set(required)
+    assert set(required) == content["trial"].keys()
 
 
 # files

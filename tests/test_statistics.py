@@ -12,7 +12,17 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.statistics import Comparison, holm, rank_groups, summarize, welch
+from bench.statistics import (
+    Comparison,
+    equivalence,
+    equivalence_power,
+    holm,
+    paired_bootstrap,
+    rank_groups,
+    smallest_gap,
+    summarize,
+    welch,
+)
 
 fractions = st.floats(0, 1, allow_subnormal=False)
 samples = st.lists(fractions, min_size=2, max_size=8)
@@ -183,3 +193,108 @@ def test_another_test_can_be_put_in() -> None:
         return Comparison(difference=0, interval=None, p=None)
 
     assert rank_groups({"a": [0.9, 0.9], "b": [0.1, 0.1]}, compare=never) == {"a": 1, "b": 1}
+
+
+def test_a_second_test_can_only_take_differences_away() -> None:
+    table = {"a": [0.90, 0.91, 0.89], "b": [0.50, 0.51, 0.49], "c": [0.10, 0.90, 0.50]}
+    asked: list[tuple[str, str]] = []
+
+    def second(better: str, worse: str) -> float | None:
+        asked.append((better, worse))
+        return 0.5
+
+    assert rank_groups(table) == {"a": 1, "b": 2, "c": 1}
+    assert rank_groups(table, second=second) == {"a": 1, "b": 1, "c": 1}
+    assert asked == [("a", "b")]  # only where seeds alone would tell a difference
+    assert rank_groups(table, second=lambda *_: None) == rank_groups(table)
+
+
+def by_single_images(a: list[float], b: list[float], resamples: int) -> list[float]:
+    """Resampled differences, image after image: what the counts must be distributed like."""
+    rng = np.random.default_rng(1)
+    steps = np.array(a) - np.array(b)
+    drawn = steps[rng.integers(len(steps), size=(resamples, len(steps)))]
+    return [float(value) for value in drawn.mean(1)]
+
+
+def test_bootstrap_agrees_with_resampling_single_images() -> None:
+    rng = np.random.default_rng(0)
+    a = (rng.random((5, 200)) < 0.62).mean(0).tolist()
+    b = (rng.random((5, 200)) < 0.58).mean(0).tolist()
+    ours = paired_bootstrap(a, b, np.random.default_rng(2), resamples=20_000)
+    drawn = by_single_images(a, b, 20_000)
+    assert ours.difference == pytest.approx(np.mean(a) - np.mean(b))
+    assert ours.interval == pytest.approx(np.percentile(drawn, [2.5, 97.5]), abs=2e-3)
+    beyond = np.mean(np.abs(np.array(drawn) - ours.difference) >= abs(ours.difference) - 1e-9)
+    assert ours.p == pytest.approx(beyond, abs=0.01)
+
+
+def test_bootstrap_rarely_finds_what_is_not_there() -> None:
+    rng = np.random.default_rng(3)
+    found = 0
+    for _ in range(300):
+        a, b = (rng.random((2, 400)) < 0.7).astype(float).tolist()
+        p = paired_bootstrap(a, b, rng, resamples=400).p
+        found += p is not None and p < 0.05
+    assert found / 300 < 0.09
+
+
+def test_bootstrap_repeats_for_a_seed_and_knows_equals() -> None:
+    a, b = [1.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 1.0]
+    first, second = (paired_bootstrap(a, b, np.random.default_rng(7)) for _ in range(2))
+    assert first == second
+    assert paired_bootstrap(a, a, np.random.default_rng(7)).p == 1
+
+
+@pytest.mark.parametrize(("a", "b"), [([], []), ([1.0], [1.0, 0.0])])
+def test_bootstrap_needs_pairs(a: list[float], b: list[float]) -> None:
+    with pytest.raises(ValueError, match="Pairs are needed"):
+        paired_bootstrap(a, b, np.random.default_rng(0))
+
+
+def test_the_smallest_gap_is_found_as_often_as_stated() -> None:
+    rng = np.random.default_rng(0)
+    gap = smallest_gap([[0.0, 2.0, 1.0, 3.0, 4.0]] * 2)
+    assert gap is not None
+    std = np.std([0, 2, 1, 3, 4], ddof=1)
+    a = rng.normal(gap, std, (4000, 5))
+    b = rng.normal(0, std, (4000, 5))
+    found = np.mean(stats.ttest_ind(a, b, axis=1, equal_var=False).pvalue < 0.05)
+    assert 0.74 < found < 0.88
+
+
+def test_more_methods_more_spread_and_fewer_seeds_hide_larger_gaps() -> None:
+    few, spread = [0.1, 0.2, 0.3, 0.4], [0.0, 0.2, 0.4, 0.6]
+    pair = smallest_gap([few, few])
+    assert pair is not None
+    assert smallest_gap([few] * 5) > pair  # type: ignore[operator]
+    assert smallest_gap([spread, spread]) == pytest.approx(2 * pair)
+    assert smallest_gap([few * 3, few * 3]) < pair  # type: ignore[operator]
+    assert smallest_gap([few, [0.5]]) is None
+
+
+@given(samples, st.floats(0.001, 0.5))
+def test_equivalence_is_the_worse_of_two_one_sided_tests(
+    values: list[float], margin: float
+) -> None:
+    assume(np.std(values) > 1e-6)
+    above = stats.ttest_1samp(values, -margin, alternative="greater").pvalue
+    below = stats.ttest_1samp(values, margin, alternative="less").pvalue
+    assert equivalence(values, margin) == pytest.approx(max(above, below), rel=1e-6, abs=1e-9)
+
+
+def test_equal_differences_are_decided_by_the_margin_alone() -> None:
+    assert equivalence([0.0] * 3, 0.01) == 0
+    assert equivalence([-0.02] * 3, 0.01) == 1
+    assert equivalence([0.0], 0.01) is None
+
+
+@pytest.mark.parametrize(("std", "n"), [(0.004, 5), (0.01, 6), (0.01, 12), (0.02, 5)])
+def test_power_of_the_equivalence_test_by_simulation(std: float, n: int) -> None:
+    rng = np.random.default_rng(0)
+    drawn = rng.normal(0, std, (2000, n)).tolist()
+    found = np.mean([p < 0.05 for values in drawn if (p := equivalence(values, 0.01)) is not None])
+    power = equivalence_power(std, n, 0.01)
+    # the shifted central t promises a little less where the power is middling
+    assert power - 0.03 <= found <= power + (0.03 if power > 0.8 else 0.1)
+    assert equivalence_power(0.0, n, 0.01) == 1

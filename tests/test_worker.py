@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from bench import artifacts, datasets, records
-from bench.data import RealSet
+from bench import artifacts, datasets, distillation, records, worker
+from bench.data import RealSet, SyntheticSet
 from bench.errors import (
     BadFile,
     BenchError,
@@ -23,10 +23,12 @@ from bench.errors import (
     StoreError,
     UnknownName,
 )
+from bench.exam import Exam
 from bench.planning import Job, Request, jobs
 from bench.records import Record
+from bench.specs import Budget
 from bench.store import Store
-from bench.trials import Split, Trial
+from bench.trials import Distillation, Split, Trial
 from bench.worker import MAX_REASON, Event, Finished, Progress, Settings, classify, run_job
 from tests.fakes import TINY_GRID, tiny_pair
 
@@ -245,9 +247,15 @@ def test_what_the_user_must_put_right_stops_the_job(store: Store) -> None:
         run(job_of("needs-data"), store)
 
 
+def moved(job: Job, dataset: str) -> Job:
+    """The same job on another dataset."""
+    there = replace(job.distillation, dataset=dataset)
+    return Job(distillation=there, trials=tuple(replace(t, distillation=there) for t in job.trials))
+
+
 def test_missing_real_data_stop_the_job(store: Store, tmp_path: Path) -> None:
     job = job_of("walk")
-    job = replace(job, distillation=replace(job.distillation, dataset="mnist"))
+    job = moved(job, "mnist")
     with pytest.raises(MissingData, match="bench data fetch mnist"):
         run(job, store, references={"mnist": "mnist"}, data_root=tmp_path)
 
@@ -291,9 +299,9 @@ def test_the_validation_split_hands_out_no_test_image(
     rules = TINY_GRID["quick"]
     evaluate = type(rules).evaluate
 
-    def watching(self: Any, trial: Trial, source: Any, test: RealSet, report: Any) -> Any:
-        seen.append(test)
-        return evaluate(self, trial, source, test, report)
+    def watching(self: Any, trial: Trial, source: Any, exam: Exam) -> Any:
+        seen.append(exam.test)
+        return evaluate(self, trial, source, exam)
 
     monkeypatch.setattr(type(rules), "evaluate", watching)
     job = job_of("whole", split="validation")
@@ -311,3 +319,151 @@ def test_the_validation_split_hands_out_no_test_image(
     (correct,) = {event.correct for event in events if isinstance(event, Finished)}
     assert correct is not None
     assert len(correct) == 1
+
+
+# students of several sets, and of a generator that serves another budget
+
+GENERATOR = {
+    "width": 4,
+    "latent": 6,
+    "gan_epochs": 1,
+    "matching_epochs": 1,
+    "batch_real": 20,
+    "student_steps": 1,
+    "pool": "",
+}
+
+
+@pytest.fixture
+def handed_over(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What the protocol was given to score, one source a student."""
+    sources: list[Any] = []
+    rules = TINY_GRID["quick"]
+    evaluate = type(rules).evaluate
+
+    def watching(self: Any, trial: Trial, source: Any, exam: Exam) -> Any:
+        sources.append(source)
+        return evaluate(self, trial, source, exam)
+
+    monkeypatch.setattr(type(rules), "evaluate", watching)
+    return sources
+
+
+@pytest.fixture
+def distilled(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Seeds of the distillations that were begun; seed 13 brings bad luck."""
+    seeds: list[int] = []
+
+    def counting(plan: Distillation, *arguments: Any, **options: Any) -> Any:
+        seeds.append(plan.seed)
+        if plan.seed == 13:
+            raise Diverged("loss became nan")
+        return distillation.make(plan, *arguments, **options)
+
+    monkeypatch.setattr(worker, "make", counting)
+    return seeds
+
+
+def variants(method: str, *changes: dict[str, Any], **parameters: Any) -> Job:
+    """One trial of a method, and for each of ``changes`` another."""
+    job = job_of(method, **parameters)
+    trial = job.trials[0]
+    return replace(job, trials=(trial, *(replace(trial, **change) for change in changes)))
+
+
+def test_a_generator_serves_every_budget_from_one_distillation(
+    store: Store, handed_over: list[Any], distilled: list[int]
+) -> None:
+    job = variants("dim", {"deployed": Budget("inpc", 5)}, **GENERATOR)
+    (own, served), _ = run(job, store)
+    assert distilled == [0]
+    assert [len(source.epoch(torch.Generator())[0]) for source in handed_over] == [3, 15]
+    assert (own.trial.budget, own.trial.distilled_for) == (Budget("inpc", 1), None)
+    assert served.trial.budget == Budget("inpc", 5)
+    assert served.trial.distilled_for == Budget("inpc", 1)
+    assert served.artifact == own.artifact
+    assert served.cost.distill == own.cost.distill
+    assert served.cost.stored_bytes == own.cost.stored_bytes
+    assert served.cost.evaluate != own.cost.evaluate
+    assert records.parse(served.line(), "line") == served
+
+
+def test_a_generator_from_the_store_serves_another_budget(store: Store) -> None:
+    run(variants("dim", **GENERATOR), store)
+    job = variants("dim", {"deployed": Budget("inpc", 5)}, **GENERATOR)
+    (_, served), events = run(job, store)
+    assert served.status == "ok"
+    assert "distill" not in phases(events)
+
+
+def test_images_serve_no_budget_but_their_own(store: Store) -> None:
+    job = variants("walk", {"deployed": Budget("ipc", 5)})
+    (own, served), _ = run(job, store)
+    assert own.status == "ok"
+    assert (served.status, served.metrics) == ("skipped", {})
+    assert "only a generator serves ipc 5 without being distilled again" in served.reason
+
+
+def test_merged_sets_reach_one_student_together(
+    store: Store, handed_over: list[Any], distilled: list[int]
+) -> None:
+    job = variants("walk", {"merged_seeds": (7, 8)})
+    (own, merged), _ = run(job, store)
+    assert distilled == [0, 7, 8]
+    parts = []
+    for plan in job.trials[1].sources:
+        facts = store.recall(plan.key)
+        assert facts is not None
+        parts.append((artifacts.load(store.artifact(facts["artifact"])), facts))
+    together = handed_over[1]
+    assert isinstance(together, SyntheticSet)
+    images = [part.images for part, _ in parts if isinstance(part, SyntheticSet)]
+    assert torch.equal(together.images, torch.cat(images))
+    assert len(together.images.flatten(1).unique(dim=0)) == 9
+    assert merged.trial.merged_seeds == (7, 8)
+    assert merged.artifact is None
+    assert merged.cost.distill is not None
+    costs = [facts["distill"] for _, facts in parts]
+    assert merged.cost.distill.seconds == pytest.approx(sum(cost["seconds"] for cost in costs))
+    assert merged.cost.distill.peak_bytes == max(cost["peak_bytes"] for cost in costs)
+    assert own.cost.stored_bytes is not None
+    assert merged.cost.stored_bytes == 3 * own.cost.stored_bytes
+    assert records.parse(merged.line(), "line") == merged
+
+
+def test_sets_that_several_trials_merge_are_distilled_once(
+    store: Store, distilled: list[int]
+) -> None:
+    job = variants("walk", {"merged_seeds": (7,)}, {"merged_seeds": (7, 8)})
+    made, _ = run(job, store, fresh=True)
+    assert [record.status for record in made] == ["ok"] * 3
+    assert distilled == [0, 7, 8]
+
+
+def test_generators_are_not_merged(store: Store) -> None:
+    job = variants("dim", {"merged_seeds": (7,)}, **GENERATOR)
+    (own, merged), _ = run(job, store)
+    assert own.status == "ok"
+    assert merged.status == "skipped"
+    assert "only sets of images" in merged.reason
+
+
+def test_a_set_that_fails_spares_the_trials_that_do_without(
+    store: Store, distilled: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    unlucky = {"merged_seeds": (13,)}
+    job = variants("walk", unlucky, unlucky | {"track": "native"}, {"merged_seeds": (8,)})
+    made, _ = run(job, store)
+    assert [record.status for record in made] == ["ok", "diverged", "diverged", "ok"]
+    assert {record.reason for record in made[1:3]} == {"loss became nan"}
+    assert distilled == [0, 13, 8]  # what failed is not tried again in the same job
+
+
+def test_the_same_fault_is_told_as_briefly_for_the_tenth_trial(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = variants("raises", *({"seed": seed} for seed in range(1, 10)))
+    run(job, store)
+    lengths = [len(str(entry.exc_text)) for entry in caplog.records]
+    assert len(lengths) == 10
+    assert max(lengths[1:]) < lengths[0]

@@ -64,12 +64,13 @@ def _options(
 
 
 def _register() -> None:
-    from bench.cli import data, evaluate, exchange, listing, run
+    from bench.cli import data, evaluate, exchange, listing, profile, run
 
     app.command("run")(run.run)
     app.command("evaluate")(evaluate.evaluate)
     app.command("export")(exchange.export)
     app.command("list")(listing.listing)
+    app.command("profile")(profile.profile)
     app.add_typer(data.app, name="data")
 
 

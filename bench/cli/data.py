@@ -10,10 +10,12 @@ from typing import Annotated
 import typer
 
 from bench import plugins
+from bench.cli import options as shared
 from bench.cli.options import DataRootOption, JsonOption
+from bench.errors import InvalidValue
 
 app = typer.Typer(
-    help="Real datasets: which are here, download, check.",
+    help="Real datasets: which are here, download, check; benchmark tables: convert.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
@@ -117,6 +119,30 @@ def verify(
         )
     if any(result.problems for result in results):
         raise typer.Exit(1)
+
+
+@app.command()
+def convert(
+    kind: Annotated[str, typer.Argument(help="nas-bench-201.")],
+    file: Annotated[Path, typer.Argument(help="The official NAS-Bench-201-v1_1 file (.pth).")],
+    to: Annotated[Path, typer.Option("--to", help="The compact table to write (.csv).")],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a table that exists.")
+    ] = False,
+) -> None:
+    """Convert an official benchmark file into the small table that protocols read.
+
+    Example: `bench data convert nas-bench-201 NAS-Bench-201-v1_1-096897.pth --to nas-bench-201.csv`
+    """
+    shared.known("kind of file", [kind], ["nas-bench-201"])
+    if to.exists() and not overwrite:
+        raise InvalidValue(f"{to} exists; choose another target or add --overwrite.")
+    from bench import nas_conversion, nas_table
+
+    typer.echo(f"Reading {file} …", err=True)
+    cells = dict(nas_conversion.official_cells(file))
+    nas_table.write(to, cells)
+    typer.echo(f"{to}: {len(cells):,} cells")
 
 
 def _present(data_root: Path | None) -> list[str]:

@@ -19,10 +19,15 @@ from bench.cli.options import (
 
 if TYPE_CHECKING:
     from bench.api import Evaluation
+    from bench.data import SyntheticSet
+    from bench.generators import SyntheticGenerator
+    from bench.specs import Budget
 
 
 def evaluate(
-    file: Annotated[Path, typer.Argument(help="A synthetic set: a file or folder of any tool.")],
+    file: Annotated[
+        Path, typer.Argument(help="A synthetic set or generator: a file or folder of any tool.")
+    ],
     dataset: DatasetOption,
     network: NetworksOption = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many students.")] = 5,
@@ -49,7 +54,12 @@ def evaluate(
         str, typer.Option("--preprocessing", help="Pixel space to train in: normalize or zca.")
     ] = "normalize",
     budget: Annotated[
-        str | None, typer.Option("--budget", "-b", help="Images per class, to be checked.")
+        str | None,
+        typer.Option(
+            "--budget",
+            "-b",
+            help="Images per class: to be checked, or for a generator how many an epoch draws.",
+        ),
     ] = None,
     device: DeviceOption = "auto",
     data_root: DataRootOption = None,
@@ -57,26 +67,34 @@ def evaluate(
 ) -> None:
     """Score a synthetic set made elsewhere: train fresh students on it, test each once.
 
-    Reads this suite's files, the `.pt` files of DC, DSA, DM, MTT, TESLA, FTD and DATM, class
-    folders, parquet and `.npz`; nothing is ever unpickled. What does not fit is refused.
+    Reads this suite's files (sets and generators), the `.pt` files of DC, DSA, DM, MTT, TESLA, FTD
+    and DATM, class folders, parquet and `.npz`; nothing is ever unpickled. What does not fit is
+    refused.
 
     Example: `bench evaluate images_best.pt --dataset cifar10 --space model-input --seeds 5`
     """
-    from bench import api, datasets, exchange
+    from bench import api, artifacts, datasets, exchange
     from bench.cli.progress import students
     from bench.recipes import STANDARD
     from bench.specs import Budget
 
     shared.known("preprocessing", [preprocessing], ["normalize", "zca"])
     train = datasets.load(dataset, data_root=data_root, preprocessing=preprocessing).train
-    imported = exchange.read(
-        file,
-        train.spec,
-        preprocessing=train.preprocessing,
-        space=space,
-        budget=Budget.parse(budget) if budget else None,
-        index=index,
-    )
+    asked = Budget.parse(budget) if budget else None
+    synthetic: SyntheticSet | SyntheticGenerator
+    notes: tuple[str, ...] = ()
+    if artifacts.is_generator(file):
+        synthetic = _generator(file, asked)
+    else:
+        imported = exchange.read(
+            file,
+            train.spec,
+            preprocessing=train.preprocessing,
+            space=space,
+            budget=asked,
+            index=index,
+        )
+        synthetic, notes = imported.synthetic, imported.notes
     recipe = STANDARD.with_changes(
         {"epochs": epochs, "augmentation": augmentation, "learned_lr": learned_lr}
     )
@@ -84,7 +102,7 @@ def evaluate(
     with students(len(chosen) * seeds, epochs) as progress:
         scores = [
             api.evaluate(
-                imported.synthetic,
+                synthetic,
                 dataset=dataset,
                 network=name,
                 seeds=seeds,
@@ -95,7 +113,17 @@ def evaluate(
             )
             for name in chosen
         ]
-    _print(scores, imported.notes, as_json)
+    _print(scores, notes, as_json)
+
+
+def _generator(file: Path, budget: Budget | None) -> SyntheticGenerator:
+    """A generator of this suite, drawing as many images as its budget or ``budget`` says."""
+    from bench import artifacts
+    from bench.generators import SyntheticGenerator
+
+    source = artifacts.load(file)
+    assert isinstance(source, SyntheticGenerator)
+    return source.with_budget(budget.count) if budget else source
 
 
 def _print(scores: list[Evaluation], notes: tuple[str, ...], as_json: bool) -> None:

@@ -10,6 +10,7 @@ import typer
 from bench import cards, plugins
 from bench.cli import options as shared
 from bench.cli.options import JsonOption
+from bench.plugins import Group
 
 Row = dict[str, str]
 
@@ -32,13 +33,18 @@ def _methods() -> list[Row]:
 
 
 def _protocols() -> list[Row]:
-    rows = []
-    for name in plugins.names("protocols"):
-        for tier, rules in plugins.load("protocols", name).items():
-            grid = ", ".join(rules.default_datasets)
-            version = f"v{rules.version}"
-            rows.append({"name": name, "version": version, "tier": tier, "datasets": grid})
-    return rows
+    groups: tuple[Group, ...] = ("protocols", "profiles")
+    return [
+        {
+            "name": name,
+            "version": f"v{rules.version}",
+            "tier": tier,
+            "datasets": ", ".join(rules.default_datasets),
+        }
+        for group in groups
+        for name in plugins.names(group)
+        for tier, rules in plugins.load(group, name).items()
+    ]
 
 
 def _datasets() -> list[Row]:
@@ -56,11 +62,27 @@ def _networks() -> list[Row]:
     return [{"name": name} for name in plugins.names("networks")]
 
 
+def _devices() -> list[Row]:
+    from bench.profiling import catalogue
+
+    return [
+        {
+            "name": name,
+            "title": device.title,
+            "memory GiB": f"{device.memory_gib.value:g}",
+            "fp32 TFLOPS": f"{device.fp32_tflops.value:g}",
+            "GB/s": f"{device.bandwidth_gb_s.value:g}",
+        }
+        for name, device in catalogue.devices().items()
+    ]
+
+
 KINDS = {
     "methods": _methods,
     "protocols": _protocols,
     "datasets": _datasets,
     "networks": _networks,
+    "devices": _devices,
 }
 
 
@@ -68,7 +90,8 @@ def listing(
     kind: Annotated[
         str,
         typer.Argument(
-            help="methods, protocols, datasets or networks.", autocompletion=lambda: list(KINDS)
+            help="methods, protocols, datasets, networks or devices.",
+            autocompletion=lambda: list(KINDS),
         ),
     ],
     as_json: JsonOption = False,

@@ -10,6 +10,7 @@ import typer
 
 from bench import plugins
 from bench.errors import InvalidValue, UnknownName
+from bench.planning import Sweep
 from bench.plugins import Group
 from bench.specs import Budget
 from bench.trials import TIERS, Tier
@@ -120,3 +121,28 @@ def changes(given: list[str] | None) -> dict[str, dict[str, str]]:
         known("method", [method], plugins.names("methods"))
         found.setdefault(method, {})[parameter] = value
     return found
+
+
+def sweeps(given: list[str] | None, methods: tuple[str, ...]) -> tuple[Sweep, ...]:
+    """``parameter=value,value`` texts, of one method or of all ``methods``.
+
+    Raises:
+        InvalidValue: a text of another form, or it names no method and there are none.
+        UnknownName: no such method.
+    """
+    found = []
+    for text in given or ():
+        target, _, listed = text.partition("=")
+        method, dot, parameter = target.rpartition(".")
+        values = names([listed])
+        if not (parameter and values) or (dot and not method):
+            raise InvalidValue(
+                f"--sweep {text!r} is not of the form parameter=value,value "
+                f"or method.parameter=value,value."
+            )
+        if not (dot or methods):
+            raise InvalidValue(f"--sweep {text!r} names no method; put it before: method.{text}.")
+        swept = (method,) if dot else methods
+        known("method", swept, plugins.names("methods"))
+        found += [Sweep(method=name, parameter=parameter, values=values) for name in swept]
+    return tuple(found)

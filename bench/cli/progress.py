@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
+from rich.console import RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import TimeRemainingColumn as TimeLeftColumn
 
+from bench.cli.outcome import console
 from bench.planning import Job
 from bench.records import Record
 
@@ -20,23 +21,38 @@ if TYPE_CHECKING:
     from bench.worker import Event
 
 
+INTERIM_SECONDS = 60.0
+"""Time between two tables where there are no bars to see that something happens."""
+
+CALM_SECONDS = 10.0
+"""No table sooner than this after another, or after the start."""
+
+
 class Display:
     """One bar for the whole run and one for each job at work, with time left and metrics.
 
     Args:
         jobs: what is to be done.
-        weights: expected seconds of each job by key; time left follows these.
+        weights: expected seconds of each trial by id; time left follows these.
+        so_far: makes the tables of what has come in; they are shown when a method is done, now and
+            then where there is no terminal, and when the user interrupts the run.
     """
 
-    def __init__(self, jobs: tuple[Job, ...], weights: Mapping[str, float]) -> None:
-        self.console = Console(stderr=True)
+    def __init__(
+        self,
+        jobs: tuple[Job, ...],
+        weights: Mapping[str, float],
+        so_far: Callable[[list[Record]], RenderableType] | None = None,
+    ) -> None:
+        self.console = console(stderr=True)
         self._jobs = {job.distillation.key: job for job in jobs}
         self._weights = weights
+        self._so_far = so_far
         self._left = {key: len(job.trials) for key, job in self._jobs.items()}
         self._bars: dict[str, TaskID] = {}
         self._trials = sum(self._left.values())
-        self._ended = 0
-        self._start = time.monotonic()
+        self._records: list[Record] = []
+        self._start = self._last_tables = time.monotonic()
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -48,12 +64,11 @@ class Display:
             transient=True,
             disable=not self.console.is_terminal,
         )
-        self._all = self._progress.add_task(
-            f"{self._trials} trials", total=sum(map(self._weight, self._jobs)), metrics=""
-        )
+        total = sum(self._weight(trial.id) for job in jobs for trial in job.trials)
+        self._all = self._progress.add_task(f"{self._trials} trials", total=total, metrics="")
 
-    def _weight(self, key: str) -> float:
-        return self._weights.get(key) or 1.0
+    def _weight(self, trial_id: str) -> float:
+        return max(self._weights.get(trial_id, 1.0), 0.01)  # never nothing: a bar of zeros is full
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -66,6 +81,8 @@ class Display:
         trace: TracebackType | None,
     ) -> None:
         self._progress.stop()
+        if kind is KeyboardInterrupt and self._records:
+            self._show_tables()
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
@@ -94,11 +111,13 @@ class Display:
         return self._bars[key]
 
     def _finished(self, key: str, record: Record) -> None:
-        self._ended += 1
+        self._records.append(record)
+        ended = len(self._records)
         self._left[key] -= 1
-        share = self._weight(key) / len(self._jobs[key].trials)
         self._progress.update(
-            self._all, advance=share, description=f"{self._ended}/{self._trials} trials"
+            self._all,
+            advance=self._weight(record.id),
+            description=f"{ended}/{self._trials} trials",
         )
         if not self._left[key] and key in self._bars:
             self._progress.remove_task(self._bars.pop(key))
@@ -110,24 +129,42 @@ class Display:
             accuracy = 100 * record.metrics.get("accuracy", float("nan"))
             elapsed = time.monotonic() - self._start
             self.console.print(
-                f"{self._ended}/{self._trials} trials, {elapsed:.0f} s: {self._title(key)}: "
+                f"{ended}/{self._trials} trials, {elapsed:.0f} s: {self._title(key)}: "
                 f"{accuracy:.1f} %",
                 highlight=False,
             )
+        if ended < self._trials and self._tables_are_due(record.method.name):
+            self._show_tables()
+
+    def _tables_are_due(self, method: str) -> bool:
+        """Whether the trial that just ended, one of ``method``, calls for tables."""
+        calm = time.monotonic() - self._last_tables
+        left = sum(
+            left
+            for key, left in self._left.items()
+            if self._jobs[key].distillation.method == method
+        )
+        overdue = not self.console.is_terminal and calm >= INTERIM_SECONDS
+        return overdue or (not left and calm >= CALM_SECONDS)
+
+    def _show_tables(self) -> None:
+        if self._so_far is not None:
+            self.console.print(self._so_far(self._records))
+            self._last_tables = time.monotonic()
 
 
 @contextmanager
 def students(count: int, epochs: int) -> Iterator[Callable[[str, int, int], None]]:
     """A bar over ``count`` students of ``epochs`` each, for calls that report by epoch."""
-    console = Console(stderr=True)
+    out = console(stderr=True)
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
         TimeElapsedColumn(),
         TimeLeftColumn(),
-        console=console,
+        console=out,
         transient=True,
-        disable=not console.is_terminal,
+        disable=not out.is_terminal,
     ) as progress:
         bar = progress.add_task(f"{count} students", total=count * epochs)
 

@@ -57,11 +57,11 @@ def lenet(spec: DatasetSpec) -> Network:
     return Network(nn.Sequential(*layers), 84, spec.num_classes)
 
 
-_ALEXNET = ((128, 5, True), (192, 5, True), (256, 3, False), (192, 3, False), (192, 3, True))
-"""Channels, kernel, and whether max pooling follows."""
+_ALEXNET = ((2, 5, True), (3, 5, True), (4, 3, False), (3, 3, False), (3, 3, True))
+"""Channels in halves of the width, kernel, and whether max pooling follows."""
 
 
-def alexnet(spec: DatasetSpec, *, norm: Norm = "nonorm") -> Network:
+def alexnet(spec: DatasetSpec, *, width: int = 128, norm: Norm = "nonorm") -> Network:
     """Five convolutions with ReLU and three max poolings; ``bn`` gives the field's AlexNetBN."""
     if spec.size_px < 8:
         raise TooSmall("AlexNet", 8, spec)
@@ -69,14 +69,15 @@ def alexnet(spec: DatasetSpec, *, norm: Norm = "nonorm") -> Network:
     extra = extra_padding(spec.size_px)
     channels, size_px = spec.channels, (spec.size_px + 2 * extra - 1) // stride + 1
     layers: list[nn.Module] = []
-    for width, kernel, pooled in _ALEXNET:
+    for halves, kernel, pooled in _ALEXNET:
+        outside = halves * width // 2
         layers += [
-            nn.Conv2d(channels, width, kernel, stride, padding=kernel // 2 + extra),
-            norm_layer(norm, width, size_px),
+            nn.Conv2d(channels, outside, kernel, stride, padding=kernel // 2 + extra),
+            norm_layer(norm, outside, size_px),
             nn.ReLU(),
         ]
         if pooled:
             layers.append(nn.MaxPool2d(2))
             size_px //= 2
-        channels, stride, extra = width, 1, 0
+        channels, stride, extra = outside, 1, 0
     return Network(nn.Sequential(*layers), channels * size_px**2, spec.num_classes)

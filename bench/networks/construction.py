@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from bench.errors import ContractError, InvalidValue
 from bench.networks.initialisation import initialise
 from bench.networks.names import SPELLINGS, NetworkName, parse
 from bench.networks.network import Network, TooSmall
+from bench.networks.resizing import Resize
 from bench.specs import DatasetSpec
 
 
@@ -30,7 +32,7 @@ def build(
     on every device and in every precision. Torch's global generators are left alone.
 
     Args:
-        name: a registered network with modifiers, such as ``convnet-d3-w64-bn``.
+        name: a registered network with modifiers, such as ``convnet-d3-w64-bn`` or ``vgg11@32``.
         spec: the images it takes and the classes it tells apart.
         rng: a CPU generator.
         device: where the network goes.
@@ -88,13 +90,16 @@ def _blueprint(name: str, spec: DatasetSpec) -> Network:
     parsed = parse(name)
     factory: Callable[..., Network] = plugins.load("networks", parsed.base)
     _check_modifiers(name, parsed, factory)
+    seen = spec if parsed.size_px is None else replace(spec, size_px=parsed.size_px)
     with torch.device("meta"):
-        network = factory(spec, **parsed.modifiers)
+        network = factory(seen, **parsed.modifiers)
     if not isinstance(network, Network):
         raise ContractError(
             f"Network plug-in {parsed.base!r} returned {type(network).__name__}; "
             f"it must return a bench.networks.Network."
         )
+    if parsed.size_px is not None:
+        network.features = nn.Sequential(Resize(parsed.size_px), network.features)
     return network
 
 

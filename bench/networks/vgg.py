@@ -15,25 +15,25 @@ from bench.networks.names import Norm
 from bench.networks.network import Network, TooSmall
 from bench.specs import DatasetSpec
 
-_STAGES = ((64,), (128,), (256, 256), (512, 512), (512, 512))
-"""Channels of the convolutions 3×3 before each max pooling."""
+_STAGES = ((1,), (2,), (4, 4), (8, 8), (8, 8))
+"""Channels of the convolutions 3×3 before each max pooling, in multiples of the width."""
 
 
-def vgg11(spec: DatasetSpec, *, norm: Norm = "in") -> Network:
-    """Eight convolutions with norm and ReLU, five max poolings."""
+def vgg11(spec: DatasetSpec, *, width: int = 64, norm: Norm = "in") -> Network:
+    """Eight convolutions of ``width`` to 8·``width`` channels with norm and ReLU, five poolings."""
     extra = extra_padding(spec.size_px)
     channels, size_px, padding = spec.channels, spec.size_px + 2 * extra, 1 + extra
     if size_px < 32:  # the last norm must see 2×2: instance norm of 1×1 is constant
         raise TooSmall("VGG11", 32, spec)
     layers: list[nn.Module] = []
     for stage in _STAGES:
-        for width in stage:
+        for multiple in stage:
             layers += [
-                nn.Conv2d(channels, width, 3, padding=padding),
-                norm_layer(norm, width, size_px),
+                nn.Conv2d(channels, multiple * width, 3, padding=padding),
+                norm_layer(norm, multiple * width, size_px),
                 nn.ReLU(),
             ]
-            channels, padding = width, 1
+            channels, padding = multiple * width, 1
         layers.append(nn.MaxPool2d(2))
         size_px //= 2
     if halves_first(spec.size_px):

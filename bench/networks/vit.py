@@ -18,9 +18,7 @@ from bench.networks.dropout import Dropout
 from bench.networks.network import Network, TooSmall
 from bench.specs import DatasetSpec
 
-TOKEN_DIM = 512
 HEAD_DIM = 64
-HIDDEN_DIM = 512
 DROPOUT = 0.1
 
 
@@ -31,13 +29,14 @@ class Tokens(nn.Module):
         channels: of the images.
         patch_px: height and width of a patch.
         count: patches in an image.
+        width: numbers in a token, D.
     """
 
-    def __init__(self, channels: int, patch_px: int, count: int) -> None:
+    def __init__(self, channels: int, patch_px: int, count: int, width: int) -> None:
         super().__init__()
-        self.patches = nn.Conv2d(channels, TOKEN_DIM, patch_px, stride=patch_px)
-        self.positions = nn.Parameter(torch.empty(1, 1 + count, TOKEN_DIM))
-        self.class_token = nn.Parameter(torch.empty(1, 1, TOKEN_DIM))
+        self.patches = nn.Conv2d(channels, width, patch_px, stride=patch_px)
+        self.positions = nn.Parameter(torch.empty(1, 1 + count, width))
+        self.class_token = nn.Parameter(torch.empty(1, 1, width))
 
     def initialise(self, rng: torch.Generator) -> None:
         """Draw positions and class token from N(0, 1)."""
@@ -45,7 +44,7 @@ class Tokens(nn.Module):
         init.normal_(self.class_token, generator=rng)
 
     def forward(self, images: Tensor) -> Tensor:
-        """``(N, C, H, W)`` to ``(N, 1 + count, TOKEN_DIM)``."""
+        """``(N, C, H, W)`` to ``(N, 1 + count, D)``."""
         patches = self.patches(images).flatten(2).transpose(1, 2)
         first = self.class_token.expand(len(images), -1, -1)
         return torch.cat([first, patches], 1) + self.positions
@@ -54,14 +53,14 @@ class Tokens(nn.Module):
 class Attention(nn.Module):
     """Multi-head self-attention; queries, keys and values without bias."""
 
-    def __init__(self, heads: int) -> None:
+    def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.to_qkv = nn.Linear(TOKEN_DIM, 3 * heads * HEAD_DIM, bias=False)
-        self.to_tokens = nn.Linear(heads * HEAD_DIM, TOKEN_DIM)
+        self.to_qkv = nn.Linear(width, 3 * heads * HEAD_DIM, bias=False)
+        self.to_tokens = nn.Linear(heads * HEAD_DIM, width)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """``(N, L, TOKEN_DIM)`` to the same shape."""
+        """``(N, L, D)`` to the same shape."""
         qkv = self.to_qkv(tokens).unflatten(2, (3, self.heads, HEAD_DIM))
         queries, keys, values = qkv.permute(2, 0, 3, 1, 4)  # each (N, heads, L, HEAD_DIM)
         # written out: the fused attention kernels have no second derivative
@@ -90,8 +89,10 @@ class FirstToken(nn.Module):
         return tokens[:, 0]
 
 
-def vit(spec: DatasetSpec, *, depth: int = 6, heads: int = 8) -> Network:
+def vit(spec: DatasetSpec, *, depth: int = 6, heads: int = 8, width: int = 512) -> Network:
     """Pre-norm transformer blocks over patches; the class token, normalised, is classified.
+
+    Tokens and the hidden layers between them have ``width`` numbers.
 
     Raises:
         NotApplicable: patches do not tile the images.
@@ -107,21 +108,21 @@ def vit(spec: DatasetSpec, *, depth: int = 6, heads: int = 8) -> Network:
     blocks: list[nn.Module] = []
     for _ in range(depth):
         blocks += [
-            Residual(nn.LayerNorm(TOKEN_DIM), Attention(heads), Dropout(DROPOUT)),
+            Residual(nn.LayerNorm(width), Attention(width, heads), Dropout(DROPOUT)),
             Residual(
-                nn.LayerNorm(TOKEN_DIM),
-                nn.Linear(TOKEN_DIM, HIDDEN_DIM),
+                nn.LayerNorm(width),
+                nn.Linear(width, width),
                 nn.GELU(),
                 Dropout(DROPOUT),
-                nn.Linear(HIDDEN_DIM, TOKEN_DIM),
+                nn.Linear(width, width),
                 Dropout(DROPOUT),
             ),
         ]
     features = nn.Sequential(
-        Tokens(spec.channels, patch_px, (spec.size_px // patch_px) ** 2),
+        Tokens(spec.channels, patch_px, (spec.size_px // patch_px) ** 2, width),
         Dropout(DROPOUT),
         *blocks,
         FirstToken(),
-        nn.LayerNorm(TOKEN_DIM),
+        nn.LayerNorm(width),
     )
-    return Network(features, TOKEN_DIM, spec.num_classes)
+    return Network(features, width, spec.num_classes)

@@ -59,6 +59,7 @@ def test_a_row_reads_as_computed_by_hand(board: list[Table]) -> None:
         "Distil": "1.5 min, 2.5 MB",
         "Evaluate": "12.3 s, 1.2 GB",
         "Device": "CPU Testium 9",
+        "Provenance": "self-reported",
     }
     assert random[:4] == ["2", "random", "convnet-d2-w32", "42.0 ± 1.6"]
     assert whole[:4] == ["–", "*whole (ceiling)*", "convnet-d2-w32", "97.5 ± 0.5"]
@@ -254,3 +255,19 @@ def test_a_readme_that_is_no_text_is_refused(board: list[Table], tmp_path: Path)
     readme.write_bytes(b"\xff\xfe")
     with pytest.raises(BadFile, match="cannot be read"):
         pages(board, tmp_path / "board.md", readme)
+
+
+def test_the_board_states_its_date_and_versions(board: list[Table]) -> None:
+    assert (
+        "State of 2025-06-01: record schema 1; ipc-grid v1 quick aaaaaaaaaaaa; "
+        "bench 0.1.0; commits cccccccccccc."
+    ) in markdown.page(board)
+
+
+def test_what_tables_cannot_show_and_show_together_is_one_line_each(board: list[Table]) -> None:
+    lines = markdown.page(board).splitlines()
+    (gap,) = (line for line in lines if line.startswith("Smallest gap"))
+    assert gap.endswith(" points.")
+    (standing,) = (line for line in lines if line.startswith("Average rank"))
+    assert "over the 1 of 1 cells (ipc budgets)" in standing
+    assert "dm 1 (1), random 2 (0)" in standing

@@ -9,7 +9,9 @@ import pytest
 
 from bench import records
 from bench.records import Record
+from bench.specs import Budget
 from leaderboard.publish import Outcome, publish
+from leaderboard.reading import read
 
 MakeRecord = Callable[..., Record]
 
@@ -30,8 +32,8 @@ class Folders:
         for record in made:
             records.append(self.store, record, correct)
 
-    def publish(self) -> Outcome:
-        return publish(self.store, self.results, known_rules)
+    def publish(self, reason: str = "") -> Outcome:
+        return publish(self.store, self.results, known_rules, reason)
 
 
 @pytest.fixture
@@ -137,6 +139,42 @@ def test_a_record_that_contradicts_its_id_is_refused(
     assert "not the digest of its coordinates" in outcome.refused[0]
 
 
+MERGED = {"merged_seeds": (100, 200)}
+DEPLOYED = {"deployed": Budget("inpc", 10)}
+
+
+@pytest.mark.parametrize("trial", [MERGED, DEPLOYED], ids=["merged", "deployed"])
+def test_students_of_several_sets_and_of_deployed_generators_are_published(
+    folders: Folders, record: MakeRecord, trial: dict[str, object]
+) -> None:
+    folders.add(record("dm", 0.5, budget="inpc 1", trial=trial))
+    outcome = folders.publish()
+    assert (outcome.published, outcome.refused) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("trial", "claim"),
+    [
+        (MERGED, {"merged_seeds": ()}),
+        (MERGED, {"merged_seeds": (100,)}),
+        (MERGED, {"merged_seeds": (200, 100)}),
+        ({}, {"merged_seeds": (100,)}),
+        (DEPLOYED, {"distilled_for": None}),
+        (DEPLOYED, {"distilled_for": Budget("inpc", 2)}),
+        (DEPLOYED, {"budget": Budget("inpc", 1)}),
+        ({}, {"distilled_for": Budget("inpc", 10)}),
+    ],
+)
+def test_a_record_that_hides_how_its_images_were_made_is_refused(
+    folders: Folders, record: MakeRecord, trial: dict[str, object], claim: dict[str, object]
+) -> None:
+    honest = record("dm", 0.5, budget="inpc 1", trial=trial)
+    folders.add(honest.model_copy(update={"trial": honest.trial.model_copy(update=claim)}))
+    outcome = folders.publish()
+    assert outcome.published == 0
+    assert "not the digest of its coordinates" in outcome.refused[0]
+
+
 @pytest.mark.parametrize(
     ("correct", "accuracy", "sound"),
     [
@@ -194,3 +232,66 @@ def test_a_kill_between_the_two_files_is_made_good(folders: Folders, record: Mak
     assert folders.publish().published == 1
     companion = records.correct_path(folders.file)
     assert len(companion.read_text().splitlines()) == 1
+
+
+LATER = "2025-07-01T00:00:00Z"
+
+
+def test_another_origin_repeats_a_published_trial(folders: Folders, record: MakeRecord) -> None:
+    folders.add(record("dm", 0.5))
+    folders.publish()
+    folders.add(record("dm", 0.6, time=LATER, environment={"commit": "e" * 40}))
+    outcome = folders.publish()
+    assert (outcome.published, outcome.repeated, outcome.superseded) == (1, 1, 0)
+    assert [r.metrics["accuracy"] for r in records.read(folders.file)] == [0.5, 0.6]
+    assert len(read([folders.results]).records) == 2
+    assert folders.publish().published == 0
+
+
+def test_a_newer_record_supersedes_with_a_reason(folders: Folders, record: MakeRecord) -> None:
+    folders.add(record("dm", 0.5), correct=b"\x0f")
+    folders.publish()
+    before = folders.file.read_bytes()
+    folders.add(record("dm", 0.25, time=LATER), correct=b"\x03")
+    outcome = folders.publish("evaluated wrongly")
+    assert (outcome.published, outcome.repeated, outcome.superseded) == (1, 0, 1)
+    assert folders.file.read_bytes().startswith(before)
+    found = read([folders.results])
+    assert [r.metrics["accuracy"] for r in found.records] == [0.25]
+    assert [r.metrics["accuracy"] for r in found.superseded] == [0.5]
+    assert found.correct == {record().id: b"\x03"}
+    assert "evaluated wrongly" in folders.file.with_suffix(".superseded").read_text()
+    assert folders.publish("evaluated wrongly").published == 0
+
+
+def test_an_older_record_supersedes_nothing(folders: Folders, record: MakeRecord) -> None:
+    folders.add(record("dm", 0.5, time=LATER))
+    folders.publish()
+    path = records.path_of(folders.store, record().trial, "dm")
+    path.write_text(record("dm", 0.25).line())
+    outcome = folders.publish("no")
+    assert (outcome.published, outcome.present) == (0, 1)
+
+
+def test_a_supersession_without_its_record_hides_nothing(
+    folders: Folders, record: MakeRecord
+) -> None:
+    folders.add(record("dm", 0.5))
+    folders.publish()
+    before = folders.file.read_bytes()
+    folders.add(record("dm", 0.25, time=LATER))
+    folders.publish("wrong")
+    folders.file.write_bytes(before)  # as a kill between the two files leaves them
+    assert [r.metrics["accuracy"] for r in read([folders.results]).records] == [0.5]
+    assert folders.publish("wrong").published == 1
+    assert [r.metrics["accuracy"] for r in read([folders.results]).records] == [0.25]
+
+
+def test_a_damaged_log_is_told_and_hides_nothing(folders: Folders, record: MakeRecord) -> None:
+    folders.add(record("dm", 0.5))
+    folders.publish()
+    log = folders.file.with_suffix(".superseded")
+    log.write_text("broken\n")
+    found = read([folders.results])
+    assert len(found.records) == 1
+    assert f"{log}:1 is no supersession" in str(found.faults[0])

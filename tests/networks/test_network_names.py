@@ -39,6 +39,13 @@ def test_a_name_is_the_longest_registered_base_and_modifiers(
     assert (parsed.base, parsed.modifiers) == (base, modifiers)
 
 
+def test_a_size_at_the_end_is_no_modifier() -> None:
+    parsed = parse("vgg11-w8-bn@32")
+    assert (parsed.base, parsed.size_px) == ("vgg11", 32)
+    assert parsed.modifiers == {"width": 8, "norm": "bn"}
+    assert parse("vgg11").size_px is None
+
+
 def test_the_order_of_modifiers_does_not_matter() -> None:
     assert parse("convnet-d3-w64-bn-max") == parse("convnet-d3-max-bn-w64")
 
@@ -52,6 +59,10 @@ def test_the_order_of_modifiers_does_not_matter() -> None:
         ("convnet-d3-", UnknownName, "No network modifier named ''"),
         ("convnet-d3-bn-gn", InvalidValue, "gives its norm twice; keep one"),
         ("convnet-d3-w0", InvalidValue, "has width 0; give at least 1"),
+        ("vgg11@", InvalidValue, "resizes its images to '' px; give a size such as vgg11@32"),
+        ("vgg11@0", InvalidValue, "resizes its images to '0' px"),
+        ("vgg11@32-bn", InvalidValue, "resizes its images to '32-bn' px"),
+        ("vgg12@32", UnknownName, "No network named 'vgg12'. Did you mean 'vgg11'?"),
     ],
 )
 def test_a_name_that_means_nothing_is_refused(
@@ -68,7 +79,8 @@ def test_a_name_that_means_nothing_is_refused(
         ("lenet-bn", "Network 'lenet-bn': lenet takes no norm. Its modifiers: none."),
         (
             "vit-swish",
-            "vit takes no activation. Its modifiers: depth: depth<number>; heads: heads<number>.",
+            "vit takes no activation. Its modifiers: depth: depth<number>; heads: heads<number>; "
+            "width: w<number>.",
         ),
         (
             "resnet18-max",

@@ -1,0 +1,133 @@
+"""Forecasts: a phase run on tensors without data, its memory and its work counted.
+
+Nothing is trained, read or computed, and no GPU is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from bench import cards
+from bench.errors import InvalidValue, NotApplicable
+from bench.profiling.ledger import BLOCK_BYTES, DEVICE, Cost, Ledger
+from bench.profiling.phases import Phase, Steps, open_phase
+from bench.profiling.subject import Subject
+
+Work = Mapping[Cost, float]
+"""How many operators of each cost a step runs, on average."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What a phase will take on any CUDA device.
+
+    Attributes:
+        peak_bytes: what ``torch.cuda.max_memory_allocated`` would say, but for the workspaces that
+            libraries borrow inside an operator.
+        work: of one step.
+        steps: how many the preset has.
+        walks: whether a step asked how many real images there are.
+    """
+
+    peak_bytes: int
+    work: Work
+    steps: int
+    walks: bool
+
+    @property
+    def flops(self) -> float:
+        """Floating-point operations of one step, of matrix products and convolutions."""
+        return sum(cost.flops * count for cost, count in self.work.items())
+
+    @property
+    def bytes_moved(self) -> float:
+        """Bytes that one step's operators read and write."""
+        return sum(cost.bytes_moved * count for cost, count in self.work.items())
+
+
+def forecast(subject: Subject, phase: Phase, *, block_bytes: int = BLOCK_BYTES) -> Forecast:
+    """Forecast one phase.
+
+    Where a step repeats equal work very often (epochs of a student, batches of all real images),
+    it is run at two smaller lengths, and its work is extended along the straight line through
+    both. Its peak is that of the longer one: repetition allocates nothing new.
+
+    Args:
+        subject: what is profiled.
+        phase: which phase.
+        block_bytes: what allocations are rounded up to.
+
+    Raises:
+        NotApplicable: the method does not apply here, or asks for values that no forecast has.
+    """
+    if phase != "distill":
+        return _run(subject, phase, subject.rules.excerpt, block_bytes)
+    for key, short, long in subject.rules.lengths:
+        full = int(subject.parameters.get(key, 0))
+        if full > long and _builds(subject.at(key, short)):
+            less, more = (
+                forecast(subject.at(key, length), phase, block_bytes=block_bytes)
+                for length in (short, long)
+            )
+            return _extend(less, more, (full - short) / (long - short))
+    excerpt, count = subject.rules.excerpt, subject.train_count
+    found = _run(subject, phase, excerpt, block_bytes)
+    if not found.walks or count <= excerpt:
+        return found
+    shorter = _run(subject, phase, excerpt // 2, block_bytes)
+    return _extend(shorter, found, 2 * count / excerpt - 1)
+
+
+def _builds(subject: Subject) -> bool:
+    """Whether the method takes these parameters: some bound each other."""
+    try:
+        cards.build(subject.method, subject.parameters)
+    except InvalidValue:
+        return False
+    return True
+
+
+def _extend(less: Forecast, more: Forecast, reach: float) -> Forecast:
+    """The forecast on the line through two, ``reach`` times as far from ``less`` as ``more`` is.
+
+    Augmentations are drawn, so a single operator may seem to become rarer with length, even to
+    less than none; sums over operators are right on average.
+    """
+    work = {
+        cost: (1 - reach) * less.work.get(cost, 0) + reach * more.work.get(cost, 0)
+        for cost in {*less.work, *more.work}
+    }
+    return replace(more, work=work)
+
+
+def _run(subject: Subject, phase: Phase, shown: int, block_bytes: int) -> Forecast:
+    """A forecast with ``shown`` real images."""
+    ledger = Ledger(block_bytes)
+    try:
+        with ledger:
+            steps = open_phase(phase, subject, DEVICE, shown)
+            if phase != "prepare":  # what comes before the first step is this phase's own
+                ledger.forget_peak()
+            _go(steps, subject.rules.warm_up)
+            ledger.work.clear()
+            _go(steps, steps.cycle)
+    except (NotImplementedError, RuntimeError) as error:
+        if "meta" not in str(error):
+            raise
+        raise NotApplicable(
+            f"the {phase} phase of {subject.method} asks for the values of tensors, which no "
+            f"forecast has; measure it"
+        ) from error
+    once = 1 / (steps.cycle * steps.share)
+    return Forecast(
+        peak_bytes=ledger.peak_bytes,
+        work={cost: once * count for cost, count in ledger.work.items()},
+        steps=steps.count,
+        walks=bool(steps.real.asked),
+    )
+
+
+def _go(steps: Steps, times: int) -> None:
+    for _ in range(times):
+        steps.run()

@@ -1,0 +1,122 @@
+"""What a method is given in a profile: real images and experts that only have the right shape.
+
+What a step costs does not depend on what images show or on how well an expert is trained. So a
+profile needs no data and trains no expert, and a forecast for ImageNet-1K takes no more memory than
+one for digits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench import networks
+from bench.data import DENSE_LIMIT_BYTES, RealSet
+from bench.experts import Experts, _Expert
+from bench.preprocessing import Preprocessing
+from bench.profiling.subject import Subject
+from bench.randomness import generator
+from bench.task import Task
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StandInSet(RealSet):
+    """Images of noise, as many of each class as of any other, ordered by class.
+
+    On the ``meta`` device nothing is computed: images are handed out without data.
+
+    Attributes:
+        shown: how long the set says it is; work that walks over it is that much shorter.
+        asked: has an entry once anybody has asked how long it is.
+    """
+
+    shown: int
+    asked: list[bool] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, subject: Subject, device: torch.device, shown: int | None = None) -> StandInSet:
+        """Stand-ins for the training images of a subject's dataset."""
+        spec, count = subject.spec, subject.train_count
+        noise = torch.randint(
+            256, (1, *spec.shape), dtype=torch.uint8, generator=generator("stand-in images")
+        )
+        return cls(
+            pixels=noise.expand(count, *spec.shape),  # all images share one image's memory
+            labels=torch.arange(count) * spec.num_classes // count,
+            spec=spec,
+            preprocessing=Preprocessing.normalize(spec),
+            checksum="",
+            device=device,
+            shown=min(shown or count, count),
+        )
+
+    def __len__(self) -> int:
+        self.asked.append(True)
+        return self.shown
+
+    @cached_property
+    def class_indices(self) -> tuple[Tensor, ...]:
+        """For each class the positions of its images: they are neighbours."""
+        counts = self.labels.bincount(minlength=self.spec.num_classes)
+        parts: tuple[Tensor, ...] = torch.arange(len(self.labels)).split(counts.tolist())
+        return parts
+
+    @cached_property
+    def _dense(self) -> Tensor | None:
+        if self.device.type != "meta":
+            return super()._dense
+        if 4 * self.pixels.numel() > DENSE_LIMIT_BYTES:
+            return None
+        return torch.empty(self.pixels.shape, device=self.device)
+
+    def images(self, index: Tensor | slice = slice(None)) -> Tensor:
+        """Images at ``index``, ``(n, C, H, W)`` float32 on ``device``."""
+        if self.device.type != "meta" or self._dense is not None:
+            return super().images(index)
+        return torch.empty((len(self.labels[index]), *self.spec.shape), device=self.device)
+
+
+@dataclass(kw_only=True, eq=False)
+class StandInExperts(Experts):
+    """Experts that nobody has trained: a straight line of parameters, the same for all of them.
+
+    Attributes:
+        asked_for: every expert that was asked for, with the recipe it would be trained by.
+    """
+
+    asked_for: dict[str, _Expert] = field(default_factory=dict)
+
+    def _load_or_train(self, expert: _Expert) -> dict[str, Tensor]:
+        self.asked_for[self._key(expert)] = expert
+        kind = f"{expert.network}, {expert.recipe.epochs} epochs"
+        if kind not in self._served:
+            self._served[kind] = self._made_up(expert)
+        return self._served[kind]
+
+    def _made_up(self, expert: _Expert) -> dict[str, Tensor]:
+        rng = generator("stand-in experts", expert.network)
+        network = networks.build(expert.network, self.real.spec, rng)
+        start = networks.flatten(network)
+        epochs = torch.arange(expert.recipe.epochs + 1)[:, None] / expert.recipe.epochs
+        buffers: dict[str, Any] = {
+            f"buffer.{name}": value for name, value in network.named_buffers()
+        }
+        return buffers | {"trajectory": start + 0.1 * epochs * start.roll(1)}
+
+
+def open_task(subject: Subject, device: torch.device, shown: int | None = None) -> Task:
+    """What the method of ``subject`` is given, on ``device``."""
+    real = StandInSet.of(subject, device, shown)
+    return Task(
+        real=real,
+        budget=subject.budget,
+        network=subject.network,
+        seed=0,
+        rng=generator("profile", subject.method),
+        experts=StandInExperts(folder=Path(), real=real),
+    )

@@ -1,0 +1,69 @@
+"""Two rows compared image by image, where the correctness of single test images is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from bench.randomness import derive_seed
+from bench.records import Record
+from bench.statistics import Comparison, paired_bootstrap
+from leaderboard.rows import Row
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Correct = Mapping[str, bytes]
+"""Packed per-image correctness by trial id."""
+
+
+def image_counts(correct: bytes, accuracy: float) -> set[int]:
+    """Numbers of test images that fill these bytes and give this accuracy; empty if none does."""
+    right = int.from_bytes(correct).bit_count()
+    possible = range(max(1, 8 * len(correct) - 7), 8 * len(correct) + 1)
+    return {n for n in possible if abs(right / n - accuracy) < 1e-6}
+
+
+def compare_images(a: Row, b: Row, correct: Correct) -> Comparison | None:
+    """A paired bootstrap over the test images; the students stay as they are.
+
+    The draws depend on the two rows' names alone.
+
+    Returns:
+        Difference in accuracy; ``None`` unless the correctness of every student of both is stored.
+    """
+    import numpy as np
+
+    students = [record for row in (a, b) for record in _measured(row)]
+    images = _common_count(students, correct)
+    if images is None:
+        return None
+    first, second = (_shares(_measured(row), correct, images) for row in (a, b))
+    rng = np.random.default_rng(derive_seed("images", a.title, b.title))
+    return paired_bootstrap(first.tolist(), second.tolist(), rng)
+
+
+def _measured(row: Row) -> Sequence[Record]:
+    return [record for record in row.records if record.status == "ok"]
+
+
+def _common_count(students: Iterable[Record], correct: Correct) -> int | None:
+    """How many test images there are; ``None`` where students lack or contradict one another."""
+    students = list(students)
+    if not all(student.id in correct for student in students):
+        return None
+    counts = [
+        image_counts(correct[student.id], student.metrics.get("accuracy", -1.0))
+        for student in students
+    ]
+    return max(set.intersection(*counts), default=None) if counts else None
+
+
+def _shares(students: Sequence[Record], correct: Correct, images: int) -> NDArray[np.float64]:
+    """For each test image the share of students that are right, ``(images,)``."""
+    import numpy as np
+
+    packed = np.stack([np.frombuffer(correct[student.id], np.uint8) for student in students])
+    shares: NDArray[np.float64] = np.unpackbits(packed, axis=1, count=images).mean(0)
+    return shares

@@ -1,0 +1,70 @@
+"""Record files as a board needs them: what stands, with the correctness of single images.
+
+A record that another one supersedes stays in its file and counts no longer. Damaged lines are
+collected with their place, and everything else is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench import records
+from bench.errors import BadFile
+from bench.records import Record
+from leaderboard import supersession
+from leaderboard.supersession import Supersession
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What some folders of record files say.
+
+    Attributes:
+        records: the records that stand, in the order in which they were written.
+        correct: packed per-image correctness by trial id, where it is stored.
+        superseded: records that another one has replaced.
+        faults: damaged lines and files, each with its place.
+    """
+
+    records: list[Record] = field(default_factory=list)
+    correct: Mapping[str, bytes] = field(default_factory=dict)
+    superseded: list[Record] = field(default_factory=list)
+    faults: list[BadFile] = field(default_factory=list)
+
+
+def read(roots: Iterable[Path]) -> Reading:
+    """Everything below ``roots``; a folder that does not exist holds nothing."""
+    found: list[Record] = []
+    correct: dict[str, bytes] = {}
+    log: list[Supersession] = []
+    faults: list[BadFile] = []
+    for root in roots:
+        some, damaged = records.scan(root)
+        found += some
+        faults += damaged
+        for path in records.files(root):
+            try:
+                correct |= records.read_correct(path)
+                log += supersession.read(path)
+            except BadFile as fault:
+                faults.append(fault)
+    standing, superseded = _apart(found, log)
+    return Reading(records=standing, correct=correct, superseded=superseded, faults=faults)
+
+
+def _apart(
+    found: Sequence[Record], log: Sequence[Supersession]
+) -> tuple[list[Record], list[Record]]:
+    """Records that stand, and those replaced by a record that is there."""
+    if not log:
+        return list(found), []
+    names = [supersession.name(record) for record in found]
+    present = set(names)
+    replaced = {entry.replaced for entry in log if entry.by in present}
+    standing: list[Record] = []
+    superseded: list[Record] = []
+    for record, name in zip(found, names, strict=True):
+        (superseded if name in replaced else standing).append(record)
+    return standing, superseded

@@ -1,0 +1,42 @@
+"""Sentences below a table: what it cannot show, and what several tables say together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from leaderboard import wording
+from leaderboard.standings import Standings, gaps
+from leaderboard.tables import Table
+
+
+def smallest_gap(table: Table) -> str:
+    """How small a difference the table can show, in points; ``""`` where that is not known."""
+    found = gaps(table)
+    return f"Smallest gap that these seeds can show: {_points(found)}." if found else ""
+
+
+def _points(found: Mapping[str, float]) -> str:
+    if len(found) == 1:
+        return "".join(f"{wording.percent(gap)} points" for gap in found.values())
+    return ", ".join(f"{wording.percent(gap)} points on {name}" for name, gap in found.items())
+
+
+def standing(overall: Standings) -> str:
+    """Average ranks and Borda points over the cells that all methods share."""
+    kind = f"{overall.budget_kind} budgets"
+    if not overall.cells:
+        return (
+            f"No average rank over {kind}: none of the {overall.all_cells} cells is filled by "
+            f"every method."
+        )
+    return (
+        f"Average rank over the {overall.cells} of {overall.all_cells} cells ({kind}) that every "
+        f"method fills, Borda points in parentheses: {_places(overall)}."
+    )
+
+
+def _places(overall: Standings) -> str:
+    entries: Iterable[str] = (
+        f"{entry.method} {entry.average_rank:.2g} ({entry.borda:g})" for entry in overall.methods
+    )
+    return ", ".join(entries)

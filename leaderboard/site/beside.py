@@ -1,0 +1,65 @@
+"""Measured beside reported: the same dataset, budget, method and architecture, two columns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bench.statistics import Summary
+from leaderboard.reported import ReportedValue, reported
+from leaderboard.rows import Row
+from leaderboard.site.boards import Board
+from leaderboard.tables import FULL, TableKey
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """One row of ours and one number that a paper prints for the same cell.
+
+    Attributes:
+        key: the row's table.
+        row: what was measured.
+        value: what is printed.
+        gap: measured minus printed mean, a fraction.
+        units: the gap over the combined standard deviation; ``None`` where either side has none.
+    """
+
+    key: TableKey
+    row: Row
+    value: ReportedValue
+    gap: float
+    units: float | None
+
+
+def pairs(found: Iterable[Board]) -> list[Pair]:
+    """Every pair of a measured row and a printed number, in the order of tables and papers."""
+    return [
+        Pair(
+            key=table.key,
+            row=row,
+            value=value,
+            gap=row.summary.mean - value.mean,
+            units=gap_in_deviations(row.summary, value),
+        )
+        for board in found
+        for table, row in board.rows
+        if row.summary
+        for value in reported(
+            table.key.dataset,
+            FULL if row.ceiling else table.key.budget,
+            row.method,
+            row.architecture,
+        )
+    ]
+
+
+def gap_in_deviations(measured: Summary, value: ReportedValue) -> float | None:
+    """(m - r) / √(s_m² + s_r²), both deviations as printed: over repetitions, not of the mean.
+
+    ``None`` where one side has a single value, prints no deviation, or neither varies.
+    """
+    if measured.n < 2 or value.std is None:
+        return None
+    combined = math.hypot(measured.std, value.std)
+    return (measured.mean - value.mean) / combined if combined > 0 else None

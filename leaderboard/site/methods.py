@@ -1,0 +1,143 @@
+"""What the page of a method says: its card, its results, the commands and every record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from bench import cards
+from bench.errors import BenchError
+from bench.records import Record
+from leaderboard.rows import Row
+from leaderboard.site import reproduce
+from leaderboard.site.boards import Board
+from leaderboard.tables import Table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One row of a method, with its table's anchor and the command that produces it again."""
+
+    table: Table
+    sheet: str
+    row: Row
+    command: str
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One record: which line of the method's file it is, and whether a table counts it."""
+
+    record: Record
+    line: int
+    counts: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """One method with records.
+
+    Attributes:
+        name: its name.
+        card: what is known of it; ``None`` where it is not installed here.
+        missing: why there is no card.
+        results: its rows.
+        entries: its records, in the order of the lines of its file.
+    """
+
+    name: str
+    card: cards.Card | None
+    missing: str
+    results: tuple[Result, ...]
+    entries: tuple[Entry, ...]
+
+    @property
+    def lines(self) -> str:
+        """The file of its records: one JSON object a line."""
+        return "".join(entry.record.line() for entry in self.entries)
+
+
+def methods(found: Sequence[Board], records: Iterable[Record]) -> list[Method]:
+    """Every method with records, by name; a line that stands in two places counts once."""
+    counted = {
+        id(record)
+        for board in found
+        for sheet in board.sheets
+        for row in sheet.table.rows
+        for record in row.records
+    }
+    results = _results(found)
+    entries: dict[str, list[Record]] = {}
+    for record in records:
+        entries.setdefault(record.method.name, []).append(record)
+    return [
+        _method(name, results.get(name, ()), entries[name], counted) for name in sorted(entries)
+    ]
+
+
+def _results(found: Iterable[Board]) -> dict[str, list[Result]]:
+    results: dict[str, list[Result]] = {}
+    for board in found:
+        ceilings = set()
+        for sheet in board.sheets:
+            for row in sheet.table.rows:
+                place = (row.title, row.architecture)
+                if row.ceiling and place in ceilings:
+                    continue  # the same row below another budget
+                ceilings.add(place)
+                results.setdefault(row.method, []).append(
+                    Result(
+                        table=sheet.table,
+                        sheet=sheet.id,
+                        row=row,
+                        command=reproduce.command(sheet.table.key, row),
+                        remarks=tuple(reproduce.remarks(sheet.table.key, row)),
+                    )
+                )
+    return results
+
+
+def _method(
+    name: str, results: Iterable[Result], records: Iterable[Record], counted: set[int]
+) -> Method:
+    kept: dict[tuple[str, str, str], Record] = {}
+    for record in records:
+        where = (record.id, record.time, record.environment.commit)
+        if where not in kept or id(record) in counted:
+            kept[where] = record
+    ordered = sorted(kept.values(), key=_order)
+    card, missing = _card(name)
+    return Method(
+        name=name,
+        card=card,
+        missing=missing,
+        results=tuple(results),
+        entries=tuple(
+            Entry(record=record, line=number, counts=id(record) in counted)
+            for number, record in enumerate(ordered, start=1)
+        ),
+    )
+
+
+def _order(record: Record) -> tuple[object, ...]:
+    where = record.trial
+    return (
+        where.protocol,
+        -where.version,
+        where.tier,
+        where.dataset,
+        where.budget,
+        where.track,
+        where.architecture,
+        where.evaluation_seed,
+        record.time,
+        record.id,
+    )
+
+
+def _card(name: str) -> tuple[cards.Card | None, str]:
+    try:
+        return cards.card(name), ""
+    except BenchError as error:
+        return None, str(error)

@@ -1,0 +1,105 @@
+"""How the ranks of one table came about, as an example for the page that explains them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from bench.statistics import ALPHA, Comparison, holm, welch
+from leaderboard.images import Correct, compare_images
+from leaderboard.rows import Row
+from leaderboard.tables import Table
+
+MOST_TESTS = 15
+"""Tests of an example that are shown: the closest to the threshold."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Test:
+    """Two rows of a table, compared.
+
+    Attributes:
+        better: the row with the higher mean.
+        worse: the other.
+        seeds: Welch's t-test of their values.
+        images: the paired bootstrap over test images; ``None`` where it is not stored which were
+            right, or where the seeds alone show no difference.
+        adjusted_p: the larger p-value of the two, Holm-corrected over all pairs.
+    """
+
+    better: Row
+    worse: Row
+    seeds: Comparison
+    images: Comparison | None
+    adjusted_p: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """The tests behind the ranks of one table and architecture.
+
+    Attributes:
+        table: the table.
+        architecture: the students' network.
+        rows: the ranked rows, best first.
+        tests: the tests closest to the threshold, smallest p-value first.
+        pairs: how many tests there are.
+    """
+
+    table: Table
+    architecture: str
+    rows: tuple[Row, ...]
+    tests: tuple[Test, ...]
+    pairs: int
+
+
+def example(found: Iterable[Table], correct: Correct) -> Example | None:
+    """The first of the tables with the most ranked rows; ``None`` without any two."""
+    candidates = [
+        (table, architecture, rows)
+        for table in found
+        for architecture in sorted({row.architecture for row in table.rows})
+        if len(rows := _ranked(table, architecture)) > 1
+    ]
+    if not candidates:
+        return None
+    table, architecture, rows = max(candidates, key=lambda candidate: len(candidate[2]))
+    tests = _tests(rows, correct)
+    closest = sorted(tests, key=lambda test: abs(test.adjusted_p - ALPHA))[:MOST_TESTS]
+    return Example(
+        table=table,
+        architecture=architecture,
+        rows=rows,
+        tests=tuple(sorted(closest, key=lambda test: test.adjusted_p)),
+        pairs=len(tests),
+    )
+
+
+def _ranked(table: Table, architecture: str) -> tuple[Row, ...]:
+    return tuple(
+        row for row in table.rows if row.architecture == architecture and row.rank is not None
+    )
+
+
+def _tests(rows: Sequence[Row], correct: Correct) -> list[Test]:
+    """Every pair, as :func:`bench.statistics.rank_groups` tests it."""
+    pairs = list(combinations(rows, 2))
+    seeds = [welch(better.values, worse.values) for better, worse in pairs]
+    images = [
+        compare_images(better, worse, correct) if _rejects(test) else None
+        for (better, worse), test in zip(pairs, seeds, strict=True)
+    ]
+    p_values = [max(_p(test), _p(over, 0.0)) for test, over in zip(seeds, images, strict=True)]
+    return [
+        Test(better=better, worse=worse, seeds=test, images=over, adjusted_p=p)
+        for (better, worse), test, over, p in zip(pairs, seeds, images, holm(p_values), strict=True)
+    ]
+
+
+def _rejects(test: Comparison) -> bool:
+    return test.p is not None and test.p < ALPHA
+
+
+def _p(test: Comparison | None, otherwise: float = 1.0) -> float:
+    return otherwise if test is None or test.p is None else test.p

@@ -1,0 +1,102 @@
+"""The tables that protocols make of their own records, beside the tables of cells.
+
+Only the rules that the records were made under may speak for them: records of another version or
+hash than the installed one get their tables of cells and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.errors import UnknownName
+from bench.records import Record
+from bench.studies import Study
+from bench.trials import Tier
+from leaderboard.tables import Table, TableKey, counted
+
+if TYPE_CHECKING:
+    from bench.planning import Rules
+
+LoadRules = Callable[[str, int, str, Tier], "Rules | None"]
+"""The rules of a protocol by name, version, hash and tier; ``None`` where they are not at hand."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """What one protocol says of one dataset.
+
+    Attributes:
+        protocol: the protocol's name.
+        version: of the protocol.
+        protocol_hash: of its rules.
+        tier: how much compute.
+        dataset: the dataset's name.
+        studies: the tables.
+    """
+
+    protocol: str
+    version: int
+    protocol_hash: str
+    tier: Tier
+    dataset: str
+    studies: tuple[Study, ...]
+
+    @property
+    def title(self) -> str:
+        """``cross-arch v1, quick tier: digits``."""
+        return f"{self.protocol} v{self.version}, {self.tier} tier: {self.dataset}"
+
+
+def sections(records: Iterable[Record], rules: LoadRules | None = None) -> list[Section]:
+    """What protocols with tables of their own say of these records, in a fixed order.
+
+    Args:
+        records: any records.
+        rules: finds a protocol's rules; the installed ones unless given.
+    """
+    load = rules or installed_rules
+    groups: dict[tuple[str, int, str, Tier, str, str], list[Record]] = defaultdict(list)
+    for record in counted(records):
+        where = record.trial
+        rule = (where.protocol, where.version, record.protocol_hash, where.tier)
+        groups[*rule, where.dataset, record.dataset.checksum].append(record)
+    found = []
+    for (name, version, digest, tier, dataset, _), members in sorted(groups.items()):
+        judge = load(name, version, digest, tier)
+        studies = tuple(judge.studies(members)) if judge else ()
+        if studies:
+            found.append(
+                Section(
+                    protocol=name,
+                    version=version,
+                    protocol_hash=digest,
+                    tier=tier,
+                    dataset=dataset,
+                    studies=studies,
+                )
+            )
+    return found
+
+
+def installed_rules(name: str, version: int, digest: str, tier: Tier) -> Rules | None:
+    """The installed rules, if they are those of this version and hash."""
+    from bench.planning import load_rules, rules_hash
+
+    try:
+        rules = load_rules(name, tier)
+    except UnknownName:
+        return None
+    return rules if (rules.version, rules_hash(rules)) == (version, digest) else None
+
+
+def without(found: Iterable[Table], told: Sequence[Section]) -> list[Table]:
+    """The tables of protocols that have no tables of their own."""
+    names = {(section.protocol, section.version) for section in told}
+    return [table for table in found if _name(table.key) not in names]
+
+
+def _name(key: TableKey) -> tuple[str, int]:
+    return key.protocol, key.version

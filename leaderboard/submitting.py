@@ -1,0 +1,91 @@
+"""``bench submit``: parse, call, print; no logic."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from leaderboard.console import RESULTS, JsonOption, ResultsOption, complain, print_json, rules_hash
+
+if TYPE_CHECKING:
+    from leaderboard.rerun import Repetition
+
+
+def submit(
+    files: Annotated[
+        list[Path], typer.Argument(help="Record files, and the synthetic sets they name.")
+    ],
+    results: ResultsOption = RESULTS,
+    again: Annotated[
+        bool, typer.Option("--rerun", help="Run the cheapest trial again and show the difference.")
+    ] = False,
+    data_root: Annotated[
+        Path | None,
+        typer.Option("--data-root", envvar="BENCH_DATA", help="Folder with real data."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell whether a contribution could be published, and everything that is wrong with it.
+
+    Exit code 0 if nothing is wrong, 1 with a line for each fault otherwise.
+
+    Example: `bench submit runs/records/ipc-grid-v1/quick/digits/dm.jsonl --rerun`
+    """
+    from leaderboard.rerun import cheapest, rerun
+    from leaderboard.submission import examine
+
+    found = examine(files, results, rules_hash)
+    known = [entry.record for entry in found.entries]
+    chosen = cheapest(known) if again and not found.faults else None
+    repetition = rerun(chosen, data_root) if chosen else None
+    if as_json:
+        print_json(
+            {
+                "records": len(known),
+                "artifacts": found.artifacts,
+                "missing_artifacts": found.missing,
+                "faults": [asdict(fault) for fault in found.faults],
+                "rerun": _data(repetition) if repetition else None,
+            }
+        )
+    else:
+        typer.echo(
+            f"{len(known)} records, {found.artifacts} synthetic sets ({found.missing} records come "
+            f"without theirs), {len(found.faults)} faults"
+        )
+        if repetition:
+            typer.echo(_sentence(repetition))
+    for fault in found.faults:
+        complain(str(fault))
+    if found.faults or (repetition and repetition.measured.status != "ok"):
+        raise typer.Exit(1)
+
+
+def _data(repetition: Repetition) -> dict[str, Any]:
+    return {
+        "trial": repetition.stated.id,
+        "method": repetition.stated.method.name,
+        "status": repetition.measured.status,
+        "stated": repetition.stated.metrics.get("accuracy"),
+        "measured": repetition.measured.metrics.get("accuracy"),
+        "difference": repetition.difference,
+    }
+
+
+def _sentence(repetition: Repetition) -> str:
+    from leaderboard.wording import percent, plain
+
+    stated, measured = repetition.stated, repetition.measured
+    where = stated.trial
+    what = (
+        f"Run again: {stated.method.name} on {where.dataset}, {where.budget}, {where.track} track, "
+        f"seed {where.evaluation_seed}"
+    )
+    if repetition.difference is None:
+        return plain(f"{what}: it ended {measured.status}: {measured.reason}")
+    old, new = (percent(record.metrics["accuracy"]) for record in (stated, measured))
+    change = f"{100 * repetition.difference:+.1f} points"
+    return plain(f"{what}: stated {old} %, measured {new} %, {change}")

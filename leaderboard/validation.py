@@ -1,0 +1,66 @@
+"""What speaks against a record, whoever made it."""
+
+from __future__ import annotations
+
+from bench.errors import BenchError
+from bench.recipes import Recipe
+from bench.records import Record
+from bench.trials import Distillation, Trial
+from leaderboard.images import image_counts
+
+
+def objection(record: Record, rules_hash: str, correct: bytes | None) -> str:
+    """What speaks against publishing a record, as the rest of a sentence; ``""`` if nothing does.
+
+    Args:
+        record: the record.
+        rules_hash: hash of its protocol's rules.
+        correct: its packed per-image correctness, where it is known.
+    """
+    if record.protocol_hash != rules_hash:
+        where = record.trial
+        return (
+            f"was made under other rules than {where.protocol} v{where.version} ({where.tier}): "
+            f"hash {record.protocol_hash[:12]}, not {rules_hash[:12]}; run it again."
+        )
+    trial = trial_of(record)
+    if trial is None or trial.id != record.id:
+        return "has an id that is not the digest of its coordinates; run it again."
+    accuracy = record.metrics.get("accuracy")
+    if correct is not None and accuracy is not None and not image_counts(correct, accuracy):
+        return "states another accuracy than its per-image correctness; run it again."
+    return ""
+
+
+def trial_of(record: Record) -> Trial | None:
+    """The trial that the record's coordinates describe; ``None`` where its recipe is none."""
+    where, method = record.trial, record.method
+    try:
+        recipe = Recipe(epochs=1).with_changes(dict(record.recipe))
+    except (BenchError, TypeError):
+        return None
+    return Trial(
+        protocol=where.protocol,
+        version=where.version,
+        protocol_hash=record.protocol_hash,
+        tier=where.tier,
+        track=where.track,
+        distillation=Distillation(
+            method=method.name,
+            version=method.version,
+            parameters=method.parameters,
+            dataset=where.dataset,
+            checksum=record.dataset.checksum,
+            preprocessing=record.dataset.preprocessing,
+            split=where.split,
+            budget=where.distilled_for or where.budget,
+            network=where.network,
+            seed=where.distillation_seed,
+        ),
+        architecture=where.architecture,
+        recipe=recipe,
+        seed=where.evaluation_seed,
+        deployed=where.budget if where.distilled_for else None,
+        merged_seeds=where.merged_seeds,
+        preset=method.preset,
+    )

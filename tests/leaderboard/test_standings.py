@@ -1,0 +1,91 @@
+"""Average ranks, Borda points and smallest gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from bench.records import Record
+from bench.statistics import smallest_gap
+from leaderboard import remarks
+from leaderboard.standings import Standings, gaps, standings
+from leaderboard.tables import tables
+
+MakeSample = Callable[..., list[Record]]
+
+SPREAD = (-0.01, 0.0, 0.01)
+
+
+def cells(sample: MakeSample, means: dict[str, dict[int, float]]) -> Iterator[Record]:
+    for method, by_budget in means.items():
+        for budget, mean in by_budget.items():
+            yield from sample(method, [mean + step for step in SPREAD], budget=budget)
+
+
+def only(found: list[Standings]) -> Standings:
+    (standing,) = found
+    return standing
+
+
+def test_places_are_averaged_and_equal_means_share_theirs(sample: MakeSample) -> None:
+    means = {
+        "a": {1: 0.9, 10: 0.5, 50: 0.9},
+        "b": {1: 0.5, 10: 0.9, 50: 0.8},
+        "c": {1: 0.1, 10: 0.5, 50: 0.7},
+    }
+    found = only(standings(tables(cells(sample, means))))
+    assert (found.cells, found.all_cells) == (3, 3)
+    # places of a: 1, 2.5 and 1; of b: 2, 1 and 2; of c: 3, 2.5 and 3
+    assert [(entry.method, entry.average_rank, entry.borda) for entry in found.methods] == [
+        ("a", 1.5, 4.5),
+        ("b", pytest.approx(5 / 3), 4.0),
+        ("c", pytest.approx(8.5 / 3), 0.5),
+    ]
+
+
+def test_only_cells_that_every_method_fills_count(sample: MakeSample) -> None:
+    means = {"a": {1: 0.9, 10: 0.1}, "b": {1: 0.5, 10: 0.9}, "c": {1: 0.1}}
+    found = only(standings(tables(cells(sample, means))))
+    assert (found.cells, found.all_cells) == (1, 2)
+    assert [entry.method for entry in found.methods] == ["a", "b", "c"]
+    assert "the 1 of 2 cells" in remarks.standing(found)
+
+
+def test_no_common_cell_is_said(sample: MakeSample) -> None:
+    found = only(standings(tables(cells(sample, {"a": {1: 0.9}, "b": {10: 0.5}}))))
+    assert found.methods == ()
+    assert "none of the 2 cells" in remarks.standing(found)
+
+
+def test_ceilings_changed_presets_and_lone_methods_take_no_part(sample: MakeSample) -> None:
+    changed = sample("a", [0.1, 0.2], parameters={"iterations": 5}, preset="quick iterations=5")
+    records = [*cells(sample, {"a": {1: 0.9}}), *changed, *sample("whole", [1.0], budget="full")]
+    assert standings(tables(records)) == []
+
+
+def test_rulebooks_are_never_mixed(sample: MakeSample) -> None:
+    other = sample("b", [0.1, 0.2], trial={"protocol_hash": "b" * 64})
+    assert standings(tables([*sample("a", [0.1, 0.2]), *other])) == []
+
+
+def test_the_smallest_gap_is_that_of_the_rows_of_one_architecture(sample: MakeSample) -> None:
+    usual, deep = [0.5, 0.52, 0.54], [0.1, 0.2, 0.3]
+    records = [
+        *sample("a", usual),
+        *sample("b", usual),
+        *sample("a", deep, architecture="deep"),
+        *sample("b", deep, architecture="deep"),
+        *sample("whole", [0.0, 1.0], budget="full"),
+    ]
+    (table,) = tables(records)
+    assert gaps(table) == {
+        "convnet-d2-w32": smallest_gap([usual, usual]),
+        "deep": smallest_gap([deep, deep]),
+    }
+    assert "points on deep" in remarks.smallest_gap(table)
+
+
+def test_one_method_has_no_gap(sample: MakeSample) -> None:
+    (table,) = tables(sample("a", [0.1, 0.2]))
+    assert remarks.smallest_gap(table) == ""

@@ -1,0 +1,261 @@
+"""A contribution is examined, and every fault told with its place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import typer
+from typer.testing import CliRunner, Result
+
+from bench import artifacts, records, runner
+from bench.data import SyntheticSet
+from bench.errors import InvalidValue, MissingData
+from bench.records import Record
+from bench.specs import Budget, Header
+from leaderboard import submitting
+from leaderboard.publish import publish
+from leaderboard.rerun import cheapest
+from leaderboard.submission import Fault, examine
+
+MakeRecord = Callable[..., Record]
+
+RESULTS = Path("leaderboard/results")
+FILE = Path("runs/records/ipc-grid-v1/quick/digits/dm.jsonl")
+
+
+def known_rules(protocol: str, version: int, tier: str) -> str | None:
+    return "a" * 64 if (protocol, version, tier) == ("ipc-grid", 1, "quick") else None
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def add(*made: Record, root: str = "runs/records", correct: bytes | None = None) -> None:
+    for record in made:
+        records.append(Path(root), record, correct)
+
+
+def faults(*paths: Path) -> list[str]:
+    return [str(fault) for fault in examine(paths, RESULTS, known_rules).faults]
+
+
+def test_a_sound_file_has_no_fault(record: MakeRecord) -> None:
+    add(record("dm", 0.5), record("dm", 0.5, 1), correct=b"\x0f")
+    found = examine([FILE], RESULTS, known_rules)
+    assert (len(found.entries), found.faults) == (2, [])
+
+
+def test_every_fault_is_told_with_its_line(record: MakeRecord) -> None:
+    add(record("dm", 0.5))
+    with FILE.open("a") as stream:
+        stream.write('broken\n\n{"schema": 1}\n')
+    add(
+        record("dm", 0.5, 1, trial={"protocol_hash": "b" * 64}),
+        record("dm", 0.5, 2).model_copy(update={"id": "f" * 64}),
+        record("dm", None, 3, status="failed", reason="killed"),
+        record("dm", 0.5, 4, environment={"commit": "c" * 40 + "-dirty"}),
+        record("dm", None, 5),
+    )
+    told = faults(FILE)
+    assert [sentence.removeprefix(f"{FILE}:").partition(":")[0] for sentence in told] == [
+        *"2456789"
+    ]
+    for sentence, words in zip(
+        told,
+        (
+            "no record of schema 1",
+            "no record of schema 1",
+            "under other rules than ipc-grid v1",
+            "not the digest of its coordinates",
+            "ended failed",
+            "uncommitted changes",
+            "states no metric",
+        ),
+        strict=True,
+    ):
+        assert words in sentence
+
+
+def test_one_line_may_have_several_faults(record: MakeRecord) -> None:
+    add(record("dm", 0.5, split="validation", environment={"commit": "c-dirty"}))
+    assert len(faults(FILE)) == 2
+
+
+def test_other_protocols_must_come_first(record: MakeRecord) -> None:
+    add(record("dm", 0.5, trial={"version": 2}))
+    (sentence,) = faults(Path("runs/records/ipc-grid-v2/quick/digits/dm.jsonl"))
+    assert "ipc-grid v2 (quick), which is not installed" in sentence
+
+
+def test_repetitions_are_refused_unless_from_another_origin(record: MakeRecord) -> None:
+    add(record("dm", 0.5), root=str(RESULTS))
+    add(
+        record("dm", 0.6),
+        record("dm", 0.5, 1),
+        record("dm", 0.5, 1),
+        record("dm", 0.5, environment={"device": "CPU Otherium"}),
+    )
+    first, second = faults(FILE)
+    assert first == f"{FILE}:1: repeats a published measurement; leave it out."
+    assert second == f"{FILE}:3: repeats the measurement of {FILE}:2."
+
+
+def test_a_published_file_is_no_repetition_of_itself(record: MakeRecord) -> None:
+    add(record("dm", 0.5))
+    publish(Path("runs/records"), RESULTS, known_rules)
+    path = RESULTS / FILE.relative_to("runs/records")
+    assert faults(path) == []
+    add(record("dm", 0.6, time="2025-07-01T00:00:00Z"))
+    publish(Path("runs/records"), RESULTS, known_rules, "wrong before")
+    assert faults(path) == []
+
+
+def test_a_file_of_the_results_must_lie_where_it_belongs(record: MakeRecord) -> None:
+    add(record("dm", 0.5), root=str(RESULTS))
+    path = RESULTS / FILE.relative_to("runs/records")
+    moved = path.rename(path.with_name("mine.jsonl"))
+    assert faults(moved) == [f"{moved}:1: belongs in {path}."]
+
+
+def test_correctness_must_agree_and_belong(record: MakeRecord) -> None:
+    add(record("dm", 0.9), correct=b"\x0f")
+    companion = records.correct_path(FILE)
+    with companion.open("a") as stream:
+        stream.write(records.correct_line("e" * 64, b"\x0f"))
+    strange, disagrees = faults(companion)  # a companion stands for its record file
+    assert strange == f"{companion}: trial {'e' * 12} has per-image correctness and no record."
+    assert "another accuracy than its per-image correctness" in disagrees
+
+
+@pytest.fixture
+def artifact() -> tuple[Path, str]:
+    """A synthetic set as ``dm`` of the fake records makes it, with its digest."""
+    header = Header(
+        dataset="digits",
+        classes=tuple("0123456789"),
+        budget=Budget("ipc", 1),
+        preprocessing={"kind": "normalize", "mean": [0.3], "std": [0.4]},
+        method="dm",
+        parameters={"iterations": 1000, "lr_images": 1.0},
+    )
+    images = SyntheticSet(images=torch.zeros(10, 1, 16, 16), labels=torch.arange(10), header=header)
+    path = Path("set.safetensors")
+    return path, artifacts.save(images, path)
+
+
+def stored(record: Record) -> Record:
+    """The record with the bytes that the set of these tests has."""
+    size = 10 * 16 * 16 * 4 + 10 * 8
+    return record.model_copy(update={"cost": record.cost.model_copy(update={"stored_bytes": size})})
+
+
+def test_a_set_that_its_record_describes_passes(
+    record: MakeRecord, artifact: tuple[Path, str]
+) -> None:
+    path, sha256 = artifact
+    add(stored(record("dm", 0.5, artifact=sha256)), record("dm", 0.5, 1, artifact="f" * 64))
+    found = examine([FILE, path], RESULTS, known_rules)
+    assert (found.artifacts, found.missing, found.faults) == (1, 1, [])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"budget": 10}, "states budget 'ipc 10', but it is 'ipc 1'"),
+        ({"labels": "soft"}, "states labels 'soft', but it is 'hard'"),
+        ({"parameters": {"iterations": 5}}, "states parameters {'iterations': 5}, but"),
+    ],
+)
+def test_a_set_of_another_making_is_a_fault(
+    record: MakeRecord, artifact: tuple[Path, str], change: dict[str, Any], words: str
+) -> None:
+    path, sha256 = artifact
+    add(stored(record("dm", 0.5, artifact=sha256, **change)))
+    (sentence,) = faults(FILE, path)
+    assert sentence.startswith(f"{FILE}:1: {words}")
+
+
+def test_a_set_without_a_record_and_a_damaged_one_are_faults(
+    record: MakeRecord, artifact: tuple[Path, str]
+) -> None:
+    path, sha256 = artifact
+    add(record("dm", 0.5))
+    assert faults(FILE, path) == [f"{path}: no record names it (SHA-256 {sha256})."]
+    path.write_bytes(path.read_bytes()[:-1])
+    (sentence,) = faults(FILE, path)
+    assert "damaged" in sentence
+
+
+@pytest.mark.parametrize(
+    ("names", "error"),
+    [
+        (["nowhere.jsonl"], MissingData),
+        (["x.txt"], InvalidValue),
+        (["s.safetensors"], InvalidValue),
+    ],
+)
+def test_what_is_no_contribution_is_refused(names: list[str], error: type[Exception]) -> None:
+    for name in ("x.txt", "s.safetensors"):
+        Path(name).write_text("")
+    with pytest.raises(error):
+        examine(list(map(Path, names)), RESULTS, known_rules)
+
+
+def test_faults_are_sorted_by_place() -> None:
+    faults = [Fault(path="a", line=10, sentence=""), Fault(path="a", line=9, sentence="")]
+    assert sorted(faults)[0].line == 9
+
+
+def submit(*words: str) -> Result:
+    app = typer.Typer()
+    app.command()(submitting.submit)
+    return CliRunner().invoke(app, words)
+
+
+def test_the_command_prints_faults_and_fails(record: MakeRecord) -> None:
+    add(record("dm", 0.5))
+    result = submit(str(FILE))
+    assert result.exit_code == 1  # the fake hash is not that of the installed protocol
+    assert f"{FILE}:1: was made under other rules" in result.stderr
+    (fault,) = json.loads(submit(str(FILE), "--json").stdout)["faults"]
+    assert (fault["path"], fault["line"]) == (str(FILE), 1)
+
+
+def test_a_real_run_passes_and_its_cheapest_trial_repeats(registered: None) -> None:
+    plan = runner.plan(
+        runner.Options(
+            protocol="tiny-grid", methods=("walk",), seeds=2, tracks=("standard",), jobs=1
+        )
+    )
+    made = runner.execute(plan, lambda event: None)
+    path = records.path_of(Path("runs/records"), made[0].trial, "walk")
+    clean = [
+        entry.model_copy(
+            update={"environment": entry.environment.model_copy(update={"commit": "c" * 40})}
+        )
+        for entry in made
+    ]
+    path.write_text("".join(entry.line() for entry in clean))
+    sets = [f"runs/artifacts/{entry.artifact}.safetensors" for entry in made]
+    result = submit(str(path), *sets, "--rerun", "--json")
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout)
+    assert (answer["records"], answer["artifacts"], answer["missing_artifacts"]) == (2, 2, 0)
+    assert answer["rerun"]["difference"] == 0
+    assert "+0.0 points" in submit(str(path), "--rerun").stdout
+
+
+def test_the_cheapest_good_record_is_chosen(record: MakeRecord) -> None:
+    quick = record("dm", 0.5)
+    cheap = quick.cost.model_copy(update={"distill": None})
+    quick = quick.model_copy(update={"cost": cheap})
+    failed = record("dm", None, 1, status="failed", cost=cheap)
+    assert cheapest([record("dm", 0.5, 2), quick, failed]) == quick
+    assert cheapest([failed]) is None

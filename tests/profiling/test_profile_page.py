@@ -1,0 +1,38 @@
+"""The numbers that ``docs/profile.md`` shows are those that are forecast."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from _pytest.mark.structures import ParameterSet
+
+from bench.profiling.forecast import forecast
+from tests.profiling.conftest import MakeSubject
+
+PAGE = (Path(__file__).parents[2] / "docs" / "profile.md").read_text(encoding="utf-8")
+ROW = re.compile(r"^\| (\w+)(, `gradient=adjoint`)? \| (\d+) \| ([\d,]+) \|", re.MULTILINE)
+LONG = 10
+
+
+def rows() -> list[ParameterSet]:
+    found = []
+    for method, adjoint, steps, printed in ROW.findall(PAGE):
+        marks = [pytest.mark.slow] if int(steps) > LONG else []
+        figures = (method, bool(adjoint), int(steps), int(printed.replace(",", "")))
+        found.append(pytest.param(*figures, marks=marks))
+    return found
+
+
+@pytest.mark.parametrize(("method", "adjoint", "steps", "mib"), rows())
+def test_the_table_beside_teslas_is_what_is_forecast(
+    subject: MakeSubject, method: str, adjoint: bool, steps: int, mib: int
+) -> None:
+    changes = {"gradient": "adjoint"} if adjoint else {}
+    at = subject(method, tier="paper", batch_syn=100, matching_steps=steps, **changes)
+    assert forecast(at, "distill").peak_bytes / 2**20 == pytest.approx(mib, rel=0.001)
+
+
+def test_the_page_has_such_a_table() -> None:
+    assert len(rows()) == 10

@@ -1,0 +1,191 @@
+"""Studies: cells as readers and programs see them, and what makes a method another one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.files import canonical_json
+from bench.studies import (
+    NONE,
+    Cell,
+    Column,
+    Estimate,
+    Kind,
+    Study,
+    accuracies,
+    duration,
+    mishaps,
+    size,
+    text,
+    variant,
+)
+from tests.test_records import make
+
+VALUES = (0.70, 0.72, 0.74)
+MEAN = Estimate.of(VALUES)
+TABLE = Study(
+    title="What it is",
+    columns=(Column(name="Method"), Column(name="Accuracy %", kind="percent")),
+    rows=(("dm", MEAN), ("random", 0.5), ("herding", None)),
+    notes=("A note.",),
+)
+
+
+def test_an_estimate_of_repetitions_has_their_spread_and_t_interval() -> None:
+    assert MEAN is not None
+    assert MEAN.value == pytest.approx(0.72)
+    assert MEAN.std == pytest.approx(0.02 * (2 / 3) ** 0.5)  # division by n
+    assert MEAN.interval is not None
+    half = 4.302653 * 0.02 / 3**0.5  # t(0.975, 2)
+    assert MEAN.interval == pytest.approx((0.72 - half, 0.72 + half))
+    assert MEAN.n == 3
+
+
+def test_there_is_no_estimate_of_nothing() -> None:
+    assert Estimate.of([]) is None
+
+
+@pytest.mark.parametrize(
+    ("cell", "kind", "expected"),
+    [
+        (None, "percent", NONE),
+        ("a word", "percent", "a word"),
+        (0.7123, "percent", "71.2"),
+        (0.0712, "points", "+7.1"),
+        (-0.0712, "points", "-7.1"),
+        (7, "number", "7"),
+        (0.5, "number", "0.500"),
+        (MEAN, "percent", "72.0 ± 1.6 [67.0, 77.0]"),
+        (Estimate.of([0.5]), "percent", "50.0"),
+        (Estimate(value=0.02, interval=(-0.01, 0.05), n=5), "points", "+2.0 [-1.0, +5.0]"),
+        (Estimate(value=0.02, std=0.01, n=5), "points", "+2.0 ± 1.0"),
+        (0, "seconds", "0 s"),
+        (Estimate(value=90.0, interval=(60.0, 7200.0)), "seconds", "1.5 min [1 min, 2 h]"),
+        (1500, "bytes", "1.5 kB"),
+    ],
+)
+def test_a_cell_is_written_in_the_unit_of_its_column(cell: Cell, kind: Kind, expected: str) -> None:
+    assert text(cell, kind) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0, "0 s"),
+        (0.0004, "< 1 ms"),
+        (0.0123, "12.3 ms"),
+        (1, "1 s"),
+        (59.94, "59.9 s"),
+        (90, "1.5 min"),
+        (5400, "1.5 h"),
+        (3_600_000, "1,000 h"),
+    ],
+)
+def test_durations_have_the_largest_unit_that_leaves_one(seconds: float, expected: str) -> None:
+    assert duration(seconds) == expected
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [(0, "0 B"), (999, "999 B"), (2640, "2.64 kB"), (123_456_789, "123 MB"), (10**10, "10 GB")],
+)
+def test_sizes_have_decimal_units(count: int, expected: str) -> None:
+    assert size(count) == expected
+
+
+@given(st.floats(0, 1e9))
+def test_no_duration_or_size_needs_an_exponent(value: float) -> None:
+    assert "e" not in duration(value)
+    assert "e" not in size(value)
+
+
+def test_a_program_gets_the_numbers_unrounded() -> None:
+    assert MEAN is not None
+    assert MEAN.interval is not None
+    told = json.loads(canonical_json(TABLE.as_dict()))
+    assert told == {
+        "title": "What it is",
+        "columns": [
+            {"name": "Method", "kind": "text"},
+            {"name": "Accuracy %", "kind": "percent"},
+        ],
+        "rows": [
+            [
+                "dm",
+                {"value": MEAN.value, "std": MEAN.std, "interval": list(MEAN.interval), "n": 3},
+            ],
+            ["random", 0.5],
+            ["herding", None],
+        ],
+        "notes": ["A note."],
+    }
+
+
+def test_a_reader_gets_every_row_in_order() -> None:
+    assert TABLE.texts() == [
+        ["dm", "72.0 ± 1.6 [67.0, 77.0]"],
+        ["random", "50.0"],
+        ["herding", NONE],
+    ]
+
+
+def test_a_row_must_fill_every_column() -> None:
+    short = Study(title="", columns=TABLE.columns, rows=(("dm",),))
+    with pytest.raises(ValueError, match="zip"):
+        short.texts()
+
+
+# records
+
+
+def method(name: str = "dm", version: int = 1, preset: str = "quick") -> Any:
+    record = make(method=name)
+    facts = record.method.model_copy(update={"version": version, "preset": preset})
+    return record.model_copy(update={"method": facts})
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({}, "dm"),
+        ({"preset": "quick lr_images=5.0"}, "dm (lr_images=5.0)"),
+        ({"preset": "quick init=noise lr_images=5.0"}, "dm (init=noise, lr_images=5.0)"),
+        ({"version": 2}, "dm v2"),
+        ({"version": 2, "preset": "quick init=noise"}, "dm v2 (init=noise)"),
+        ({"preset": ""}, "dm"),
+    ],
+)
+def test_what_a_user_changed_makes_another_method(facts: dict[str, Any], expected: str) -> None:
+    assert variant(method(**facts)) == expected
+
+
+def test_accuracies_are_those_of_students_that_ended_well() -> None:
+    ended = [
+        make(0, metrics={"accuracy": 0.5}),
+        make(1, status="diverged", metrics={"accuracy": 0.1}),
+        make(2, status="failed", metrics={}),
+        make(3, metrics={"accuracy": 0.25}),
+    ]
+    assert accuracies(ended) == [0.5, 0.25]
+
+
+def test_mishaps_are_counted_by_method_and_reason() -> None:
+    ended = [
+        make(0, "dm"),
+        make(1, "dm", status="diverged", reason="the loss is nan", metrics={}),
+        make(2, "dm", status="diverged", reason="the loss is nan", metrics={}),
+        make(3, "dm", status="oom", metrics={}),
+        make(4, "dc", status="skipped", reason="needs colour", metrics={}),
+    ]
+    assert mishaps(ended) == (
+        "dc: 1 × skipped, needs colour.",
+        "dm: 2 × diverged, the loss is nan.",
+        "dm: 1 × oom.",
+    )
+    assert mishaps(reversed(ended)) == mishaps(ended)
+    assert mishaps([]) == ()

@@ -70,6 +70,8 @@ class Card(_Table):
         paper: authors, venue, arXiv id.
         extends: another method, whose parameters, native fields and presets count where this card
             has no others; its presets come first, so that this card's win.
+        distils_as: the method whose distillation this one takes: it differs in how students are
+            trained alone, so that both share every set.
         version: raised whenever the adapter's numbers change.
         budgets: kinds of budget the method can be given.
         labels: what kind of labels it hands over.
@@ -84,6 +86,7 @@ class Card(_Table):
     title: str
     paper: str
     extends: str | None = None
+    distils_as: str | None = None
     version: Annotated[int, Field(ge=1)] = 1
     budgets: tuple[BudgetKind, ...] = ("ipc",)
     labels: Literal["hard", "soft", "learned"] = "hard"
@@ -129,12 +132,15 @@ def card(name: str) -> Card:
         BadFile: its card is no valid card; the message names the first fault.
     """
     found, names = _own_card(name), [name]
+    own = found
     while found.extends is not None:
         if found.extends in names:
             chain = " extends ".join([*names, found.extends])
             raise BadFile(f"The cards of methods extend each other in a circle: {chain}.")
         names.append(found.extends)
         found = found.on(_own_card(found.extends))
+    if own.distils_as is not None:
+        _check_shared(own, name, names[1:])
     return _check(found, name)
 
 
@@ -151,6 +157,24 @@ def _own_card(name: str) -> Card:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise BadFile(f"The card {path} is wrong at {where}: {first['msg']}.") from error
+
+
+def distiller(name: str) -> str:
+    """The method that distils for method ``name``: itself, unless its card names another."""
+    return card(name).distils_as or name
+
+
+def _check_shared(own: Card, name: str, bases: list[str]) -> None:
+    """A method that takes another's sets must have that method's parameters throughout."""
+    if own.distils_as not in bases:
+        raise BadFile(
+            f"The card {_card_path(name)} distils as {own.distils_as!r}, which it does not extend."
+        )
+    if own.parameters or any(preset.parameters for preset in own.preset):
+        raise BadFile(
+            f"The card {_card_path(name)} distils as {own.distils_as!r} but has parameters of its "
+            f"own; leave one of the two out."
+        )
 
 
 def _check(found: Card, name: str) -> Card:

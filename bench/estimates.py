@@ -51,7 +51,8 @@ class Estimates:
             sets = 1 + len(where.merged_seeds)
             if cost.prepare and cost.distill and sets == 1:
                 made_for = where.distilled_for or where.budget
-                cell = (source.name, where.dataset, made_for, where.network)
+                distiller = where.distilled_by or source.name
+                cell = (distiller, where.dataset, made_for, where.network)
                 parameters = tuple(sorted(source.parameters.items()))
                 distilled[*cell, parameters].append(cost.prepare.seconds + cost.distill.seconds)
             if cost.evaluate:

@@ -132,6 +132,7 @@ class Request:
             merged_seeds: distillation seeds of further sets for the same student.
         """
         served, budget = budget, _distilled_for(budget)
+        distiller = cards.distiller(method)
         resolved = cards.resolve(method, rules.tier, dataset, budget, self.changes.get(method))
         recipe, preprocessing = cards.recipe_for(method, track, recipe, rules.tier, dataset, served)
         recipe = _with_main_teacher(recipe, network)
@@ -142,8 +143,8 @@ class Request:
             tier=rules.tier,
             track=track,
             distillation=Distillation(
-                method=method,
-                version=cards.card(method).version,
+                method=distiller,
+                version=cards.card(distiller).version,
                 parameters=resolved.parameters,
                 dataset=dataset,
                 checksum=self.checksums.get(dataset, ""),
@@ -158,6 +159,7 @@ class Request:
             seed=seed,
             deployed=None if served == budget else served,
             merged_seeds=merged_seeds,
+            evaluates=None if distiller == method else method,
             preset=resolved.preset,
         )
 

@@ -74,8 +74,9 @@ class _Facts(BaseModel):
 class Coordinates(_Facts):
     """Where a trial stands in its grid.
 
-    ``distilled_for`` is the budget of the distillation where a generator serves another one, and
-    ``merged_seeds`` are the distillation seeds of further sets that the student trained on.
+    ``distilled_for`` is the budget of the distillation where a generator serves another one;
+    ``merged_seeds`` are the distillation seeds of further sets that the student trained on;
+    ``distilled_by`` is the method that made them where the method under test takes another's.
     """
 
     protocol: Name
@@ -91,6 +92,7 @@ class Coordinates(_Facts):
     evaluation_seed: Count
     distilled_for: Budget | None = None
     merged_seeds: tuple[Count, ...] = ()
+    distilled_by: Name | None = None
 
     # records that were published before there were these two are valid without them
     model_config = ConfigDict(json_schema_serialization_defaults_required=False)
@@ -187,13 +189,14 @@ class Record(_Facts):
                 budget=trial.budget,
                 distilled_for=source.budget if trial.deployed else None,
                 merged_seeds=trial.merged_seeds,
+                distilled_by=source.method if trial.evaluates else None,
                 network=source.network,
                 distillation_seed=source.seed,
                 architecture=trial.architecture,
                 evaluation_seed=trial.seed,
             ),
             method=MethodFacts(
-                name=source.method,
+                name=trial.method,
                 version=source.version,
                 parameters=dict(source.parameters),
                 preset=trial.preset,

@@ -82,6 +82,7 @@ class Trial:
         seed: evaluation seed.
         deployed: another budget that a generator serves without being distilled again, or ``None``.
         merged_seeds: further distillation seeds, whose sets the student gets as well.
+        evaluates: the method under test, where another one distils for it.
         preset: where the method's parameters come from.
     """
 
@@ -96,7 +97,13 @@ class Trial:
     seed: int
     deployed: Budget | None = None
     merged_seeds: tuple[int, ...] = ()
+    evaluates: str | None = None
     preset: str = field(default="", compare=False)
+
+    @property
+    def method(self) -> str:
+        """The method under test."""
+        return self.evaluates or self.distillation.method
 
     @property
     def budget(self) -> Budget:
@@ -127,10 +134,9 @@ class Trial:
     @cached_property
     def id(self) -> str:
         """Content address of the trial: SHA-256 over every coordinate."""
-        return digest(
-            {
-                "protocol": [self.protocol, self.version, self.protocol_hash, self.tier],
-                "track": self.track,
-                "evaluation": self.evaluation_key,
-            }
-        )
+        key = {
+            "protocol": [self.protocol, self.version, self.protocol_hash, self.tier],
+            "track": self.track,
+            "evaluation": self.evaluation_key,
+        }
+        return digest(key | {"evaluates": self.evaluates} if self.evaluates else key)

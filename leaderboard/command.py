@@ -25,6 +25,7 @@ from leaderboard.console import (
 )
 
 if TYPE_CHECKING:
+    from bench.profiling.records import ProfileRecord
     from leaderboard.reading import Reading
     from leaderboard.studies import Section
     from leaderboard.tables import Table
@@ -99,7 +100,7 @@ def build(
     """
     from bench.errors import InvalidValue
     from bench.files import write_text
-    from leaderboard import pages, render
+    from leaderboard import efficiency, pages, profile_files, render
     from leaderboard.studies import sections
     from leaderboard.tables import tables
 
@@ -109,15 +110,18 @@ def build(
     reading = read(results, store or [])
     found = tables(reading.records, correct=reading.correct)
     told = sections(reading.records)
+    profiles = profile_files.read([results.parent, *(store or [])])
+    profiled = efficiency.sections(profiles.records)
     output = output or (None if site else PAGE)
-    wanted = pages.pages(found, output, readme or (README if output == PAGE else None), told)
+    readme = readme or (README if output == PAGE else None)
+    wanted = pages.pages(found, output, readme, told, profiled)
     stale = pages.stale(wanted)
     for path in stale:
         if not check:
             write_text(path, wanted[path])
     if site is not None:
         pictured = tuple(store or ()) if gallery else ()
-        _write_site(site, found, told, reading, pictured, data_root, commit)
+        _write_site(site, found, told, reading, profiles.records, pictured, data_root, commit)
     if as_json:
         print_json(render.data(found))
     else:
@@ -127,7 +131,7 @@ def build(
         if site is not None:
             typer.echo(f"{site / 'index.html'}: written")
         typer.echo(f"{len(found)} tables of {len(reading.records)} records")
-    end(reading.faults, failed=check and bool(stale))
+    end([*reading.faults, *profiles.faults], failed=check and bool(stale))
 
 
 def _write_site(
@@ -135,6 +139,7 @@ def _write_site(
     found: list[Table],
     told: list[Section],
     reading: Reading,
+    profiles: list[ProfileRecord],
     stores: tuple[Path, ...],
     data_root: Path | None,
     commit: str,
@@ -145,6 +150,7 @@ def _write_site(
     sources = Sources(
         records=reading.records,
         told=told,
+        profiles=profiles,
         correct=reading.correct,
         stores=stores,
         data_root=data_root,
@@ -199,23 +205,26 @@ def publish(
     ] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Append a store's finished records to the published results.
+    """Append a store's finished records to the published results, and its profiles beside these.
 
     Records are checked first: schema, protocol hash, id, accuracy against per-image correctness.
     Lines that stand there already are never touched. Trials that stand are left out, unless another
-    commit or machine measured them, or they are to be superseded.
+    commit or machine measured them, or they are to be superseded. Figures of `bench profile` are
+    checked and left out likewise; they go to the folder `profiles` beside the results.
 
     Example: `bench leaderboard publish --store runs`
     """
     from bench.errors import MissingData
+    from leaderboard import profile_files
     from leaderboard.publish import publish as publish_records
 
     source = store / "records"
-    if not source.is_dir():
+    if not (source.is_dir() or (store / profile_files.FOLDER).is_dir()):
         raise MissingData(
             f"There are no records in {source}; `bench run --store {store}` makes some."
         )
     outcome = publish_records(source, results, rules_hash, supersede)
+    profiles = profile_files.publish(store, results.parent, profile_files.installed_hash)
     counts = {
         "published": outcome.published,
         "repeated": outcome.repeated,
@@ -224,16 +233,25 @@ def publish(
         "left": outcome.left,
     }
     if as_json:
-        print_json(counts | {"refused": outcome.refused})
+        counted = {"published": profiles.published, "present": profiles.present}
+        print_json(
+            counts
+            | {"refused": outcome.refused, "profiles": counted | {"refused": profiles.refused}}
+        )
     else:
         typer.echo(
             f"{outcome.published} published, {outcome.present} there already, "
             f"{outcome.left} not for publication, {len(outcome.refused)} refused; "
             f"{outcome.repeated} repeat a published trial, {outcome.superseded} are superseded"
         )
-    for sentence in outcome.refused:
+        typer.echo(
+            f"profiles: {profiles.published} published, {profiles.present} there already, "
+            f"{len(profiles.refused)} refused"
+        )
+    refused = [*outcome.refused, *profiles.refused]
+    for sentence in refused:
         complain(sentence)
-    end(outcome.faults, failed=bool(outcome.refused))
+    end([*outcome.faults, *profiles.faults], failed=bool(refused))
 
 
 @app.command()

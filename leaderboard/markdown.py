@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 from bench.files import canonical_json
 from bench.studies import Study
-from leaderboard import columns, remarks, wording
+from leaderboard import columns, efficiency, remarks, wording
 from leaderboard.reported import reported
 from leaderboard.rows import Row
 from leaderboard.standings import standings
@@ -41,19 +41,40 @@ Rendered from records by `bench leaderboard build`; edits here are lost.
 """
 
 
-def page(found: Sequence[Table], told: Sequence[Section] = ()) -> str:
+def page(
+    found: Sequence[Table],
+    told: Sequence[Section] = (),
+    profiled: Sequence[efficiency.Section] = (),
+) -> str:
     """The whole leaderboard as one page.
 
     Args:
         found: every table.
         told: what protocols say in tables of their own, which stand instead of their cells.
+        profiled: what methods cost.
     """
     cells = without(found, told)
     sections = [
         _section(list(members))
         for _, members in groupby(cells, key=lambda table: _rules(table.key))
     ]
-    return "\n".join([INTRODUCTION, _state(found), *sections, *map(_studies, told)])
+    parts = [INTRODUCTION, _state(found), *sections, *map(_studies, told), *_costs(profiled)]
+    return "\n".join(parts)
+
+
+def _costs(profiled: Sequence[efficiency.Section]) -> Iterator[str]:
+    """What methods cost, place by place, and what papers print beyond that."""
+    if not profiled:
+        return
+    yield "## What methods cost\n"
+    yield from (f"{escape(remark)}\n" for remark in efficiency.REMARKS)
+    for section in profiled:
+        facts = "".join(f"- {escape(fact)}\n" for fact in section.facts)
+        yield f"## {escape(section.place.title)}\n\n{facts}\n```sh\n{section.command}\n```\n"
+        yield from map(_study, section.studies)
+    rest = efficiency.unmatched(profiled)
+    if rest:
+        yield _study(rest)
 
 
 def _studies(section: Section) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.errors import BadFile
-from leaderboard import markdown
+from leaderboard import efficiency, markdown
 from leaderboard.studies import Section
 from leaderboard.tables import Table
 
@@ -20,6 +20,7 @@ def pages(
     output: Path | None,
     readme: Path | None,
     told: Sequence[Section] = (),
+    profiled: Sequence[efficiency.Section] = (),
 ) -> dict[Path, str]:
     """What each file should contain: the page, and the readme if it has a leaderboard block.
 
@@ -28,13 +29,14 @@ def pages(
         output: the page; ``None`` for no file at all.
         readme: where the short form stands.
         told: what protocols say in tables of their own.
+        profiled: what methods cost.
 
     Raises:
         BadFile: the readme cannot be read, or only one of its markers stands.
     """
     if output is None:
         return {}
-    wanted = {output: markdown.page(found, told)}
+    wanted = {output: markdown.page(found, told, profiled)}
     text = _read(readme) if readme else ""
     if readme and (BEGIN in text or END in text):
         link = Path(os.path.relpath(output, readme.parent)).as_posix()

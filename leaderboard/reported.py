@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -49,23 +50,29 @@ def reported(
     return _values().get((dataset, budget, method, architecture), ())
 
 
+def lines() -> Iterator[dict[str, str]]:
+    """Every line of every file as it stands there, in the order of papers."""
+    folder = files("leaderboard") / "reported"
+    for source in sorted(folder.iterdir(), key=lambda source: source.name):
+        if source.name.endswith(".csv"):
+            yield from csv.DictReader(source.read_text(encoding="utf-8").splitlines())
+
+
+def budget_of(row: Mapping[str, str]) -> Budget | None:
+    """The budget of a line; ``None`` where the paper does not state it."""
+    if row["budget_kind"] == "full":
+        return Budget.parse("full")
+    return Budget.parse(f"{row['budget_kind']} {row['budget']}") if row["budget_kind"] else None
+
+
 @cache
 def _values() -> dict[_Key, tuple[ReportedValue, ...]]:
     found: dict[_Key, list[ReportedValue]] = defaultdict(list)
-    folder = files("leaderboard") / "reported"
-    for source in sorted(folder.iterdir(), key=lambda source: source.name):
-        if not source.name.endswith(".csv"):
-            continue
-        for row in csv.DictReader(source.read_text(encoding="utf-8").splitlines()):
-            if row["metric"] == "accuracy" and row["mean"] and row["budget_kind"]:
-                found[_key(row)].append(_value(row))
+    for row in lines():
+        budget = budget_of(row)
+        if row["metric"] == "accuracy" and row["mean"] and budget:
+            found[row["dataset"], budget, row["method"], row["eval_arch"]].append(_value(row))
     return {key: tuple(values) for key, values in found.items()}
-
-
-def _key(row: dict[str, str]) -> _Key:
-    full = row["budget_kind"] == "full"
-    budget = Budget.parse("full" if full else f"{row['budget_kind']} {row['budget']}")
-    return row["dataset"], budget, row["method"], row["eval_arch"]
 
 
 def _value(row: dict[str, str]) -> ReportedValue:

@@ -256,7 +256,7 @@ def _artifact(path: Path) -> tuple[str, Callable[[Record], Iterator[str]]]:
         for what, said, is_so in (
             ("dataset", where.dataset, stated.dataset),
             ("budget", str(budget), str(stated.budget)),
-            ("method", record.method.name, stated.method),
+            ("method", where.distilled_by or record.method.name, stated.method),
             ("parameters", dict(record.method.parameters), dict(stated.parameters)),
             ("labels", record.labels, source.label_kind),
             ("stored bytes", record.cost.stored_bytes, source.stored_bytes),

@@ -46,7 +46,7 @@ def trial_of(record: Record) -> Trial | None:
         tier=where.tier,
         track=where.track,
         distillation=Distillation(
-            method=method.name,
+            method=where.distilled_by or method.name,
             version=method.version,
             parameters=method.parameters,
             dataset=where.dataset,
@@ -62,5 +62,6 @@ def trial_of(record: Record) -> Trial | None:
         seed=where.evaluation_seed,
         deployed=where.budget if where.distilled_for else None,
         merged_seeds=where.merged_seeds,
+        evaluates=method.name if where.distilled_by else None,
         preset=method.preset,
     )

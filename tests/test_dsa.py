@@ -211,3 +211,29 @@ def test_cards_that_extend_each_other_are_refused(install: Install) -> None:
     )
     with pytest.raises(BadFile, match="circle: ours extends base extends ours"):
         cards.card("ours")
+
+
+SHARING = 'title = "Ours"\npaper = "We, 2024"\nextends = "base"\ndistils_as = "base"\n'
+
+
+def test_a_method_that_only_trains_otherwise_takes_the_sets_of_the_one_it_extends(
+    install: Install,
+) -> None:
+    write_cards(install, base=BASE, ours=SHARING)
+    assert cards.distiller("ours") == cards.distiller("base") == "base"
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (SHARING.replace('extends = "base"\n', ""), "'base', which it does not extend"),
+        (SHARING.replace('as = "base"', 'as = "dc"'), "'dc', which it does not extend"),
+        (OURS.replace('"base"', '"base"\ndistils_as = "base"'), "has parameters of its own"),
+    ],
+)
+def test_a_method_with_other_sets_cannot_share_them(
+    text: str, fault: str, install: Install
+) -> None:
+    write_cards(install, base=BASE, ours=text)
+    with pytest.raises(BadFile, match=fault):
+        cards.card("ours")

@@ -225,12 +225,12 @@ def test_without_kd_the_recipe_is_that_of_dc() -> None:
     assert pool == dc
 
 
-def test_both_cards_distil_alike() -> None:
-    with_kd, without = (
-        planned(method, "digits")["native"].distillation
-        for method in ("model-pool-kd", "model-pool")
-    )
-    assert with_kd.parameters == without.parameters
+def test_both_methods_share_every_set_and_the_standard_student() -> None:
+    with_kd, without = (planned(method, "digits") for method in ("model-pool-kd", "model-pool"))
+    assert with_kd["native"].distillation == without["native"].distillation
+    assert with_kd["standard"].evaluation_key == without["standard"].evaluation_key
+    assert with_kd["standard"].id != without["standard"].id
+    assert {trial.method for trial in with_kd.values()} == {"model-pool-kd"}
 
 
 def test_the_record_tells_of_the_teacher() -> None:
@@ -241,6 +241,7 @@ def test_the_record_tells_of_the_teacher() -> None:
         environment=environment.describe(torch.device("cpu"), "fp32"),
         time="2024-01-01T00:00:00Z",
     )
+    assert (record.method.name, record.trial.distilled_by) == ("model-pool-kd", "model-pool")
     told = record.model_dump(mode="json")["recipe"]["distillation"]
     assert told == {"teacher": "convnet-d2-w32", "alpha": 0.5, "temperature": 1.5}
 

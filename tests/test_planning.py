@@ -67,6 +67,7 @@ OTHER_TRIAL: dict[str, Any] = {
     "seed": 1,
     "deployed": Budget("inpc", 7),
     "merged_seeds": (5,),
+    "evaluates": "another",
 }
 OTHER_RULES: dict[str, Any] = {
     "name": "other",

@@ -251,7 +251,7 @@ def test_a_merged_sets_record_names_every_seed() -> None:
     assert records.parse(record.line(), "here") == record
 
 
-YOUNGER = {"distilled_for", "merged_seeds"}
+YOUNGER = {"distilled_by", "distilled_for", "merged_seeds"}
 """Coordinates that the first published records lack."""
 
 

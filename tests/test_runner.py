@@ -242,7 +242,5 @@ def test_plans_are_frozen(store: Store) -> None:
 
 
 def test_run_without_methods_takes_those_of_the_tier() -> None:
-    named = {
-        trial.distillation.method for trial in runner.plan(Options(protocol="ipc-grid")).trials
-    }
+    named = {trial.method for trial in runner.plan(Options(protocol="ipc-grid")).trials}
     assert named == {name for name in plugins.names("methods") if "quick" in cards.card(name).tiers}

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.profiling.records import ProfileRecord
 from bench.records import Record
 from bench.statistics import ALPHA, POWER
-from leaderboard.site import assets, beside, links, overview, ranking
+from leaderboard.site import assets, beside, efficiency, links, overview, ranking
 from leaderboard.site.boards import boards
 from leaderboard.site.charts import charts
 from leaderboard.site.claims import claims
@@ -31,6 +32,7 @@ class Sources:
     Attributes:
         records: every record, also those that no table counts.
         told: what protocols say in tables of their own.
+        profiles: every profile record.
         correct: packed per-image correctness by trial id, where it is stored.
         stores: where artefacts for the gallery are looked for; ``()`` for a site without pictures.
         data_root: where real images are looked for; ``None`` for the usual place.
@@ -39,6 +41,7 @@ class Sources:
 
     records: Sequence[Record]
     told: Sequence[Section] = ()
+    profiles: Sequence[ProfileRecord] = ()
     correct: Mapping[str, bytes] = field(default_factory=dict)
     stores: tuple[Path, ...] = ()
     data_root: Path | None = None
@@ -87,6 +90,8 @@ def _pages(found: Sequence[Table], sources: Sources) -> dict[str, bytes]:
     )
     for protocol in every_protocol:
         add("protocol.html", links.protocol_page(protocol.name), protocol=protocol, charts=drawn)
+    add("efficiency.html", "efficiency.html", costs=efficiency.costs(sources.profiles))
+    files[links.PROFILES_FILE] = efficiency.lines(sources.profiles).encode()
     add("methods.html", "methods.html", methods=every_method)
     add("datasets.html", "datasets.html", datasets=every_dataset)
     add("gallery.html", "gallery.html", exhibits=exhibits, pictured=bool(sources.stores))

@@ -7,6 +7,8 @@ import re
 import unicodedata
 
 MAX_STEM = 60
+PROFILES_FILE = "profiles/records.jsonl"
+"""Every profile record, from the site's root."""
 _PLAIN = re.compile(r"[a-z0-9]+(?:[-_.][a-z0-9]+)*")
 _TAGGED = re.compile(r".*-[0-9a-f]{10}")
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?")

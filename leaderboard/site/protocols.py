@@ -47,7 +47,13 @@ def protocols(found: Sequence[Board], told: Sequence[Section]) -> list[Protocol]
         Protocol(
             name=name,
             sections=tuple(
-                (section, tuple(_shown(section, study) for study in section.studies))
+                (
+                    section,
+                    tuple(
+                        shown(study, section.title, section.protocol_hash)
+                        for study in section.studies
+                    ),
+                )
                 for section in told
                 if section.protocol == name
             ),
@@ -57,13 +63,15 @@ def protocols(found: Sequence[Board], told: Sequence[Section]) -> list[Protocol]
     ]
 
 
-def _shown(section: Section, study: Study) -> ShownStudy:
+def shown(study: Study, *place: str) -> ShownStudy:
+    """A table ready for a page; ``place`` tells it from others of the same title."""
     lines = (
         tuple(zip(texts, map(_sort_key, row), strict=True))
         for texts, row in zip(study.texts(), study.rows, strict=True)
     )
-    place = (section.title, section.protocol_hash, study.title)
-    return ShownStudy(study=study, id=links.anchor("study", *place), lines=tuple(lines))
+    return ShownStudy(
+        study=study, id=links.anchor("study", *place, study.title), lines=tuple(lines)
+    )
 
 
 def _sort_key(cell: Cell) -> float | None:

@@ -141,9 +141,12 @@ def test_a_record_that_contradicts_its_id_is_refused(
 
 MERGED = {"merged_seeds": (100, 200)}
 DEPLOYED = {"deployed": Budget("inpc", 10)}
+BORROWED = {"evaluates": "dm-kd"}
 
 
-@pytest.mark.parametrize("trial", [MERGED, DEPLOYED], ids=["merged", "deployed"])
+@pytest.mark.parametrize(
+    "trial", [MERGED, DEPLOYED, BORROWED], ids=["merged", "deployed", "borrowed"]
+)
 def test_students_of_several_sets_and_of_deployed_generators_are_published(
     folders: Folders, record: MakeRecord, trial: dict[str, object]
 ) -> None:
@@ -163,6 +166,9 @@ def test_students_of_several_sets_and_of_deployed_generators_are_published(
         (DEPLOYED, {"distilled_for": Budget("inpc", 2)}),
         (DEPLOYED, {"budget": Budget("inpc", 1)}),
         ({}, {"distilled_for": Budget("inpc", 10)}),
+        (BORROWED, {"distilled_by": None}),
+        (BORROWED, {"distilled_by": "dc"}),
+        ({}, {"distilled_by": "dc"}),
     ],
 )
 def test_a_record_that_hides_how_its_images_were_made_is_refused(

@@ -52,6 +52,11 @@ class CrossArch(GridRules):
     resized: tuple[tuple[str, int, int], ...] = (("vgg11", 28, 32),)
     whole_epochs: int
 
+    @property
+    def default_methods(self) -> tuple[str, ...]:
+        """Few in the quick tier, which is to be done in minutes; all of them in the others."""
+        return ("random", "dm", "tesla", "apm") if self.tier == "quick" else ()
+
     def plan(self, request: Request) -> Iterable[Trial]:
         """Every student of every cell; those of one distillation follow each other.
 

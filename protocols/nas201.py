@@ -117,6 +117,11 @@ class Nas201(GridRules):
         """Where the truth of a dataset is tabulated; ``None`` where it is measured."""
         return next((found for found in self.tabulated if found.dataset == dataset), None)
 
+    @property
+    def default_methods(self) -> tuple[str, ...]:
+        """Few in the quick tier, which is to be done in minutes; all of them in the others."""
+        return ("random", "dm", "tesla", "apm") if self.tier == "quick" else ()
+
     def plan(self, request: Request) -> Iterable[Trial]:
         """Every cell for the ground truth, on the references and on what was asked for.
 

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from bench.records import Record
 
 RANDOM, WHOLE = "random", "whole"
+TABULATED_SHORT = "12 epochs, tabulated"
 FULL = Budget("full", 0)
 
 # Codes (bench.nas) in the order drawn: a permutation of all 15,625 codes, ascending, by
@@ -93,8 +94,10 @@ class Nas201(GridRules):
         channels: C, channels of the first stage.
         stage_cells: N, cells in each stage.
         whole_epochs: epochs on the whole training set that make about as many steps as ``recipe``
-            makes on the distilled sets.
+            makes on sets of the grid's own budgets.
         truth: how each cell is trained on the whole training set where the truth is measured.
+        truth_seeds_after: a measured truth takes the seeds of the repetitions plus this, so that it
+            shares no initial weights and no order of images with what it judges.
         tabulated: datasets whose truth is not measured.
         top: how many of the best cells are compared.
     """
@@ -106,6 +109,7 @@ class Nas201(GridRules):
     stage_cells: int
     whole_epochs: int
     truth: Recipe
+    truth_seeds_after: int = 10_000
     tabulated: tuple[Tabulated, ...] = TABULATED
     top: int
 
@@ -132,6 +136,7 @@ class Nas201(GridRules):
             raise InvalidValue(f"{self.name} has the standard track alone; leave out --track.")
         for dataset in request.specs:
             for method, budget, recipe in self._rows(request, dataset):
+                after = self.truth_seeds_after if recipe is self.truth else 0
                 for seed, code in product(self.seeds(request), self.cells):
                     yield request.trial(
                         self,
@@ -142,7 +147,7 @@ class Nas201(GridRules):
                         recipe=recipe,
                         network=self.network(request.specs[dataset].size_px),
                         architecture=self.architecture(code),
-                        seed=seed,
+                        seed=seed + after,
                     )
 
     def _rows(self, request: Request, dataset: str) -> Iterator[tuple[str, Budget, Recipe]]:
@@ -165,7 +170,7 @@ class Nas201(GridRules):
         students = [record for record in records if not self._measures_truth(record)]
         budgets = {record.trial.budget for record in students} - {FULL}
         return [
-            self._study(records, [r for r in students if r.trial.budget in (budget, FULL)], budget)
+            self._study(records, [r for r in students if _stands_in(r, budget)], budget)
             for budget in sorted(budgets)
         ]
 
@@ -183,7 +188,7 @@ class Nas201(GridRules):
         rankings = {name: Ranking.of(rows[full, name]) for full, name in sorted(rows)}
         short = Ranking.of(students, SHORT)
         if short.by_cell:
-            rankings["12 epochs, tabulated"] = short
+            rankings[TABULATED_SHORT] = short
         return Study(
             title=f"Ranking cells of NAS-Bench-201: {dataset}, {budget}",
             columns=(
@@ -196,13 +201,18 @@ class Nas201(GridRules):
                 Column(name="Seeds", kind="number"),
             ),
             rows=tuple(
-                (name, *self._cells(ranking, truth.means)) for name, ranking in rankings.items()
+                (
+                    name,
+                    *self._cells(ranking, truth.means),
+                    None if name == TABULATED_SHORT else ranking.seeds,
+                )
+                for name, ranking in rankings.items()
             ),
             notes=(
                 *self._truth_notes(dataset, truth),
                 "95 % intervals: bootstrap over cells, each with its mean over seeds.",
                 f"{WHOLE}: {self.whole_epochs} epochs on the whole training set, about as many "
-                f"steps as the other rows.",
+                f"steps as the other rows make at the budgets of the protocol's grid.",
                 *self._unfinished(rankings, truth),
                 *mishaps(records),
             ),
@@ -226,7 +236,6 @@ class Nas201(GridRules):
         yield top_overlap(ours, theirs, self.top) if len(shared) >= self.top else None
         yield fmean(ours) if ours else None
         yield len(shared)
-        yield ranking.seeds
 
     def _agreement(
         self, statistic: RankStatistic, ours: Sequence[float], theirs: Sequence[float]
@@ -247,11 +256,17 @@ class Nas201(GridRules):
             )
             return
         yield f"Ground truth: {self.truth.epochs} epochs on the whole training set; {here}."
-        agreement = truth.agreement_of_seeds
+        agreement, seeds = truth.agreement_of_seeds, truth.seeds
         if agreement is not None:
             yield (
                 f"Two seeds of the ground truth agree with a Spearman of {agreement:.2f}, the "
-                f"mean over pairs of seeds; its own noise bounds every row."
+                f"mean over pairs of seeds."
+            )
+        if agreement is not None and agreement > 0 and seeds > 1:
+            reliable = seeds * agreement / (1 + (seeds - 1) * agreement)
+            yield (
+                f"The mean of {seeds} seeds is then reliable to {reliable:.2f} (Spearman–Brown), "
+                f"so that even a perfect ranking is expected to reach about {reliable**0.5:.2f}."
             )
 
     def _unfinished(self, rankings: Mapping[str, Ranking], truth: Ranking) -> Iterator[str]:
@@ -302,6 +317,15 @@ class Ranking:
             found.append(spearman([one[c] for c in shared], [other[c] for c in shared]))
         known = [value for value in found if value is not None]
         return fmean(known) if known else None
+
+
+def _stands_in(record: Record, budget: Budget) -> bool:
+    """Whether a student belongs to a budget's table: the references do, whatever they count in."""
+    own = record.trial.budget
+    return own in (budget, FULL) or (record.method.name, own) == (
+        RANDOM,
+        Budget("ipc", budget.count),
+    )
 
 
 def code_of(architecture: str) -> str:

@@ -19,6 +19,7 @@ from bench.errors import ContractError, InvalidValue
 from bench.evaluation import Outcome
 from bench.generators import SyntheticGenerator
 from bench.recipes import STANDARD, Recipe
+from bench.relabelling import relabel
 from bench.specs import Budget, DatasetSpec
 from bench.statistics import Summary, summarize
 from bench.store import Store
@@ -108,7 +109,8 @@ def evaluate(
         progress: called after each epoch.
 
     Raises:
-        ContractError: images or labels do not fit the dataset or contradict its pixel space.
+        ContractError: images or labels do not fit the dataset or contradict its pixel space, or
+            the recipe asks for a teacher's labels, which protocols alone can give.
         InvalidValue: fewer than one seed.
         MissingData: the dataset is not on this machine.
     """
@@ -117,6 +119,7 @@ def evaluate(
     synthetic = _synthetic(images, labels, learning_rate)
     test = _real(dataset, synthetic, split, data_root).test.to(choose_device(device))
     _check_pixel_space(synthetic.check(test.spec), test)
+    labelled = relabel(synthetic, recipe.labels, teacher=None)
     architecture = network or test.spec.default_network
 
     def report(seed: int, done: int, total: int) -> None:
@@ -125,7 +128,7 @@ def evaluate(
 
     use_full_precision()
     outcomes = evaluation.evaluate(
-        synthetic, architecture, recipe, test, range(seeds), report=report
+        labelled, architecture, recipe, test, range(seeds), report=report
     )
     return Evaluation(
         outcomes=tuple(outcomes), dataset=test.spec.name, network=architecture, recipe=recipe

@@ -246,12 +246,15 @@ def resolve(
         UnknownName: a change names no parameter of the method.
         InvalidValue: a change has the wrong type, or is infinite or NaN.
     """
-    values = {key: entry.value for key, entry in card(name).resolve(tier, dataset, budget).items()}
+    preset = {key: entry.value for key, entry in card(name).resolve(tier, dataset, budget).items()}
+    values = dict(preset)
     for key, given in (changes or {}).items():
         if key not in values:
             raise UnknownName(f"parameter of {name}", key, values)
         values[key] = _like(values[key], given, f"{name}.{key}")
-    changed = "".join(f" {key}={values[key]}" for key in sorted(changes or {}))
+    changed = "".join(
+        f" {key}={values[key]}" for key in sorted(values) if values[key] != preset[key]
+    )
     return Resolved(parameters=values, preset=f"{tier}{changed}")
 
 

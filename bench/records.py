@@ -349,8 +349,12 @@ def read_all(root: Path) -> list[Record]:
     return [record for path in files(root) for record in read(path)]
 
 
-def read_correct(path: Path) -> dict[str, bytes]:
+def read_correct(path: Path) -> dict[str, tuple[bytes, ...]]:
     """Packed per-image correctness by trial id, from a record file's companion.
+
+    Returns:
+        Everything that is stored of a trial, oldest first: a trial that was measured more than once
+        has several, and each of its records the one that gives its accuracy.
 
     Raises:
         BadFile: a line is damaged.
@@ -358,13 +362,14 @@ def read_correct(path: Path) -> dict[str, bytes]:
     companion = correct_path(path)
     if not companion.exists():
         return {}
-    found: dict[str, bytes] = {}
+    found: dict[str, tuple[bytes, ...]] = {}
     for number, line in lines(companion):
         try:
             entry = _Correct.model_validate_json(line)
-            found[entry.id] = base64.b64decode(entry.correct, validate=True)
+            bits = base64.b64decode(entry.correct, validate=True)
         except ValueError as error:
             raise BadFile(f"{companion}:{number} is damaged.") from error
+        found[entry.id] = (*found.get(entry.id, ()), bits)
     return found
 
 

@@ -119,6 +119,7 @@ def plan(options: Options, *, read_data: bool = True) -> Plan:
         networks=options.networks,
     )
     trials = tuple({trial.id: trial for trial in rules.plan(request)}.values())
+    _check_planned(request, rules, trials)
     standing = {} if options.fresh else Store(options.store).done()
     done = {trial.id: standing[trial.id] for trial in trials if trial.id in standing}
     trained = {trial.evaluation_key: done[trial.id] for trial in trials if trial.id in done}
@@ -142,6 +143,21 @@ def _check_wishes(options: Options, rules: Rules) -> None:
             raise InvalidValue(f"{rules.name} takes no {option}; leave it out.")
     for name in options.networks:
         networks.parse(name)
+
+
+def _check_planned(request: Request, rules: Rules, trials: Sequence[Trial]) -> None:
+    """A request that plans nothing would pass for done, and so would a change of nothing."""
+    if not trials:
+        raise InvalidValue(
+            f"{rules.name} has nothing to do for {', '.join(request.methods)} with what was asked; "
+            f"`bench list methods` shows which budgets a method takes."
+        )
+    planned = {trial.method for trial in trials} | {t.distillation.method for t in trials}
+    for name in request.changes:
+        if name not in planned:
+            raise InvalidValue(
+                f"--set changes {name}, which this run does not include; add --method {name}."
+            )
 
 
 def _swept(sweeps: Sequence[Sweep]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, groupby
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ POWER = 0.8
 """How surely a gap that is called visible would be found."""
 
 RESAMPLES = 4000
-"""Bootstrap resamples: the smallest p-value of 1/4001 stays significant among 200 pairs."""
+"""The fewest bootstrap resamples; many pairs ask for more, see :func:`resamples_for`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +61,11 @@ class Comparison:
     difference: float
     interval: Interval | None
     p: float | None
+
+    def swapped(self) -> Comparison:
+        """The same test of the second sample against the first."""
+        interval = (-self.interval[1], -self.interval[0]) if self.interval else None
+        return Comparison(difference=-self.difference, interval=interval, p=self.p)
 
 
 def summarize(values: Sequence[float]) -> Summary:
@@ -126,15 +131,16 @@ def rank_groups(
     compare: Callable[[Sequence[float], Sequence[float]], Comparison] = welch,
     second: Callable[[str, str], float | None] | None = None,
 ) -> dict[str, int]:
-    """Rank methods so that those which cannot be told apart share a rank.
+    """Rank methods: groups that follow the means and part where a difference is significant.
 
-    Every pair is tested and the p-values are Holm-corrected together. A method is *ahead* of
-    another if it is significantly better, or significantly better than a method that is ahead. The
-    rank of a method is one plus the number of methods ahead of it. So a significantly better
-    method always has the smaller rank, a method that nothing is ahead of has rank 1, and the
-    outcome does not depend on any order. "Not significantly different" is not transitive: of three
-    methods the middle one may be inseparable from both others while these two differ; it then
-    shares the better rank.
+    Every pair is tested and the p-values are Holm-corrected together. The rank of a method is one
+    plus the number of methods that are significantly better than it, or than a method with the same
+    or a higher mean. So ranks never run against the means, a significantly better method always has
+    the smaller rank, and neither the order nor the names of the methods matter. The second half of
+    the rule is for noisy methods, which can be told apart from nobody: without it the noisiest
+    would share the first rank however low its mean. "Not significantly different" is not
+    transitive: of three methods the middle one may be inseparable from both others while these two
+    differ; it then shares the better rank.
 
     Args:
         samples: per-seed values of each method, larger being better.
@@ -148,7 +154,8 @@ def rank_groups(
         Ranks from 1; a method with a single value cannot be tested and has none.
     """
     testable = {name: values for name, values in samples.items() if len(values) > 1}
-    ordered = sorted(testable, key=lambda name: (-summarize(testable[name]).mean, name))
+    means = {name: summarize(values).mean for name, values in testable.items()}
+    ordered = sorted(testable, key=lambda name: (-means[name], name))
     pairs = list(combinations(ordered, 2))  # the better mean first
 
     def p_value(better: str, worse: str) -> float:
@@ -158,12 +165,26 @@ def rank_groups(
         return first if further is None else max(first, further)
 
     adjusted = holm([p_value(better, worse) for better, worse in pairs])
-    ahead: dict[str, set[str]] = {name: set() for name in ordered}
-    # pairs run down the order, so whoever is ahead of `better` is known by then
+    better_than: dict[str, set[str]] = {name: set() for name in ordered}
     for (better, worse), p in zip(pairs, adjusted, strict=True):
         if p < alpha:
-            ahead[worse] |= {better} | ahead[better]
-    return {name: 1 + len(ahead[name]) for name in samples if name in ahead}
+            better_than[worse].add(better)
+    ranks: dict[str, int] = {}
+    ahead: set[str] = set()
+    for _, equals in groupby(ordered, key=means.__getitem__):  # the highest mean first
+        peers = list(equals)
+        ahead = ahead.union(*(better_than[name] for name in peers))
+        ranks |= dict.fromkeys(peers, 1 + len(ahead))
+    return {name: ranks[name] for name in samples if name in ranks}
+
+
+def resamples_for(pairs: int, alpha: float = ALPHA) -> int:
+    """How many bootstrap resamples let any of this many pairs be significant after Holm.
+
+    The smallest p-value of R resamples is 1 / (R + 1), and Holm's correction multiplies it by up to
+    m, the number of pairs: from R = 2 m / alpha on, at most half of alpha is left.
+    """
+    return max(RESAMPLES, math.ceil(2 * pairs / alpha))
 
 
 def paired_bootstrap(

@@ -73,7 +73,8 @@ class Store:
         """Record ``trial`` with the outcome of an equal training that ``record`` holds."""
         path = records.path_of(self.records, record.trial, record.method.name)
         copied = record.shared_by(trial)
-        self.append(copied, records.read_correct(path).get(record.id))
+        stored = records.read_correct(path).get(record.id, ())
+        self.append(copied, stored[-1] if stored else None)  # the record is the last of its trial
         return copied
 
     def remember(self, key: str, facts: dict[str, Any]) -> None:

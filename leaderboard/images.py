@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bench.randomness import derive_seed
 from bench.records import Record
-from bench.statistics import Comparison, paired_bootstrap
+from bench.statistics import RESAMPLES, Comparison, paired_bootstrap
 from leaderboard.rows import Row
 
 if TYPE_CHECKING:
@@ -25,10 +25,23 @@ def image_counts(correct: bytes, accuracy: float) -> set[int]:
     return {n for n in possible if abs(right / n - accuracy) < 1e-6}
 
 
-def compare_images(a: Row, b: Row, correct: Correct) -> Comparison | None:
+def fitting(candidates: Iterable[bytes], record: Record) -> bytes | None:
+    """The correctness that gives a record's accuracy, of all that are stored of its trial.
+
+    Of several the oldest, so that no line appended later displaces what was published.
+    """
+    accuracy = record.metrics.get("accuracy")
+    if accuracy is None:
+        return None
+    return next((bits for bits in candidates if image_counts(bits, accuracy)), None)
+
+
+def compare_images(
+    a: Row, b: Row, correct: Correct, resamples: int = RESAMPLES
+) -> Comparison | None:
     """A paired bootstrap over the test images; the students stay as they are.
 
-    The draws depend on the two rows' names alone.
+    The draws depend on the two rows' names alone, not on which of them comes first.
 
     Returns:
         Difference in accuracy; ``None`` unless the correctness of every student of both is stored.
@@ -39,9 +52,11 @@ def compare_images(a: Row, b: Row, correct: Correct) -> Comparison | None:
     images = _common_count(students, correct)
     if images is None:
         return None
-    first, second = (_shares(_measured(row), correct, images) for row in (a, b))
-    rng = np.random.default_rng(derive_seed("images", a.title, b.title))
-    return paired_bootstrap(first.tolist(), second.tolist(), rng)
+    ordered = sorted((a, b), key=lambda row: row.title)
+    first, second = (_shares(_measured(row), correct, images) for row in ordered)
+    rng = np.random.default_rng(derive_seed("images", *(row.title for row in ordered)))
+    test = paired_bootstrap(first.tolist(), second.tolist(), rng, resamples)
+    return test if ordered[0] is a else test.swapped()
 
 
 def _measured(row: Row) -> Sequence[Record]:

@@ -26,10 +26,11 @@ Rendered from records by `bench leaderboard build`; edits here are lost.
 - **Accuracy**: mean ± population standard deviation over n trials, in percent. A trial is one
   repetition with its own seed. Of a trial that ran more than once the latest good record counts.
 - **95 % interval**: of the mean, by Student's t.
-- **Rank**: methods that cannot be told apart share a rank. It is one plus the number of methods
-  that are significantly better (Welch's t-test of every pair on one architecture, Holm-corrected,
-  5 %), or better than one that is. Where it is stored which test images were right, other test
-  images must tell the same (paired bootstrap). Fewer than two trials allow no rank.
+- **Rank**: one plus the number of methods that are significantly better than this one, or than a
+  method with the same or a higher mean; so ranks follow the means, and part only where a difference
+  is significant (Welch's t-test of every pair on one architecture, Holm-corrected, 5 %). Where it
+  is stored which test images were right, other test images must tell the same (paired bootstrap).
+  Fewer than two trials allow no rank.
 - **Ceiling**: students trained on the whole training set, for orientation; never ranked.
 - **Provenance**: self-reported, re-run from another commit or machine, or reproduced
   (`docs/ranks.md` has the exact rules).
@@ -236,16 +237,14 @@ def _settings(row: Row) -> list[str]:
 
 def _reported(table: Table) -> str:
     """What papers print for exactly the cells of this table."""
-    cells = sorted({(row.method, row.architecture) for row in table.rows})
-    key = table.key
-    full = {row.method for row in table.rows if row.ceiling}
+    presets = (row for row in table.rows if not row.changes)
     body = []
-    for method, architecture in cells:
-        budget = FULL if method in full else key.budget
-        for value in reported(key.dataset, budget, method, architecture):
+    for row in sorted(presets, key=lambda row: (row.method, row.architecture)):
+        budget = FULL if row.ceiling else table.key.budget
+        for value in reported(table.key.dataset, budget, row.method, row.architecture, row.network):
             source = f"{value.paper}, {value.table}"
-            remarks = "; ".join(text for text in (value.variant, value.labels, value.notes) if text)
-            body.append([method, architecture, value.printed, source, remarks])
+            told = "; ".join(text for text in (value.variant, value.labels, value.notes) if text)
+            body.append([row.method, row.architecture, value.printed, source, told])
     if not body:
         return ""
     head = ["Method", "Architecture", "Reported %", "Paper", "Remarks"]

@@ -12,7 +12,7 @@ its per-image correctness says. What stands in the results already is never touc
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from bench.lines import append_line
 from bench.records import FINAL, Record
 from bench.trials import Tier
 from leaderboard import supersession
+from leaderboard.images import fitting
 from leaderboard.provenance import origin
 from leaderboard.supersession import Supersession
 from leaderboard.tables import counted
@@ -96,8 +97,7 @@ def publish(source: Path, results: Path, rules_hash: RulesHash, reason: str = ""
             continue
         sound = list(_sound(members, correct, expected, outcome.refused))
         log = [entry for record in sound for entry in _replaces(record, known, reason)]
-        fresh_bits = {key: bits for key, bits in correct.items() if there.get(key) != bits}
-        _append(path, sound, fresh_bits, log)
+        _append(path, sound, list(_bits(sound, correct, there)), log)
         outcome.published += len(sound)
         outcome.superseded += len(log)
         outcome.repeated += sum(record.id in known for record in sound) if not reason else 0
@@ -129,13 +129,13 @@ def _replaces(
 
 def _sound(
     members: Iterable[Record],
-    correct: Mapping[str, bytes],
+    correct: Mapping[str, Sequence[bytes]],
     expected: Callable[[Record], str],
     refused: list[str],
 ) -> Iterator[Record]:
     """The records that nothing speaks against; a sentence for each other goes to ``refused``."""
     for record in members:
-        against = objection(record, expected(record), correct.get(record.id))
+        against = objection(record, expected(record), correct.get(record.id, ()))
         if against:
             refused.append(f"{record.method.name}: trial {record.id[:12]} {against}")
         else:
@@ -146,11 +146,20 @@ def _rules(record: Record) -> tuple[str, int, Tier]:
     return record.trial.protocol, record.trial.version, record.trial.tier
 
 
-def _append(
-    path: Path, sound: list[Record], correct: Mapping[str, bytes], log: list[Supersession]
-) -> None:
+def _bits(
+    sound: Iterable[Record],
+    correct: Mapping[str, Sequence[bytes]],
+    there: Mapping[str, Sequence[bytes]],
+) -> Iterator[str]:
+    """For each record the line with its per-image correctness, unless it stands there already."""
+    for record in sound:
+        bits = fitting(correct.get(record.id, ()), record)
+        if bits is not None and bits not in there.get(record.id, ()):
+            yield records.correct_line(record.id, bits)
+
+
+def _append(path: Path, sound: list[Record], bits: list[str], log: list[Supersession]) -> None:
     """Append records; what belongs to them goes first, so that no record ever lacks it."""
-    bits = [records.correct_line(r.id, correct[r.id]) for r in sound if r.id in correct]
     for target, lines in (
         (records.correct_path(path), bits),
         (supersession.path_of(path), [entry.line() for entry in log]),

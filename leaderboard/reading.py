@@ -1,11 +1,12 @@
 """Record files as a board needs them: what stands, with the correctness of single images.
 
-A record that another one supersedes stays in its file and counts no longer. Damaged lines are
-collected with their place, and everything else is read.
+A record that a newer one of its trial supersedes stays in its file and counts no longer. Damaged
+lines are collected with their place, and everything else is read.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,9 @@ from bench import records
 from bench.errors import BadFile
 from bench.records import Record
 from leaderboard import supersession
+from leaderboard.images import fitting
 from leaderboard.supersession import Supersession
+from leaderboard.tables import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +26,8 @@ class Reading:
 
     Attributes:
         records: the records that stand, in the order in which they were written.
-        correct: packed per-image correctness by trial id, where it is stored.
+        correct: packed per-image correctness by trial id, of the record that counts, where it is
+            stored.
         superseded: records that another one has replaced.
         faults: damaged lines and files, each with its place.
     """
@@ -37,7 +41,7 @@ class Reading:
 def read(roots: Iterable[Path]) -> Reading:
     """Everything below ``roots``; a folder that does not exist holds nothing."""
     found: list[Record] = []
-    correct: dict[str, bytes] = {}
+    correct: dict[str, list[bytes]] = defaultdict(list)
     log: list[Supersession] = []
     faults: list[BadFile] = []
     for root in roots:
@@ -46,23 +50,39 @@ def read(roots: Iterable[Path]) -> Reading:
         faults += damaged
         for path in records.files(root):
             try:
-                correct |= records.read_correct(path)
-                log += supersession.read(path)
+                for trial, stored in records.read_correct(path).items():
+                    correct[trial] += stored
+                log += (entry for _, entry in supersession.read(path))
             except BadFile as fault:
                 faults.append(fault)
     standing, superseded = _apart(found, log)
-    return Reading(records=standing, correct=correct, superseded=superseded, faults=faults)
+    return Reading(
+        records=standing,
+        correct=_of_counted(standing, correct),
+        superseded=superseded,
+        faults=faults,
+    )
+
+
+def _of_counted(
+    standing: Iterable[Record], correct: Mapping[str, Sequence[bytes]]
+) -> dict[str, bytes]:
+    """For each trial the correctness that its counted record states the accuracy of."""
+    found = (
+        (record.id, fitting(correct.get(record.id, ()), record)) for record in counted(standing)
+    )
+    return {trial: bits for trial, bits in found if bits is not None}
 
 
 def _apart(
     found: Sequence[Record], log: Sequence[Supersession]
 ) -> tuple[list[Record], list[Record]]:
-    """Records that stand, and those replaced by a record that is there."""
+    """Records that stand, and those replaced by a newer one of their trial that is there."""
     if not log:
         return list(found), []
     names = [supersession.name(record) for record in found]
-    present = set(names)
-    replaced = {entry.replaced for entry in log if entry.by in present}
+    known = dict(zip(names, found, strict=True))
+    replaced = {entry.replaced for entry in log if not supersession.objection(entry, known)}
     standing: list[Record] = []
     superseded: list[Record] = []
     for record, name in zip(found, names, strict=True):

@@ -37,6 +37,6 @@ def standing(overall: Standings) -> str:
 
 def _places(overall: Standings) -> str:
     entries: Iterable[str] = (
-        f"{entry.method} {entry.average_rank:.2g} ({entry.borda:g})" for entry in overall.methods
+        f"{entry.method} {entry.average_rank:.1f} ({entry.borda:g})" for entry in overall.methods
     )
     return ", ".join(entries)

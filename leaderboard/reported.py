@@ -16,6 +16,8 @@ from importlib.resources import files
 from bench.specs import Budget
 
 _Key = tuple[str, Budget, str, str]
+_ANY = ""
+"""The network of a line whose paper distils with none, or does not say with which."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,7 @@ class ReportedValue:
     Attributes:
         paper: short name of the paper that printed it, not always the method's own.
         table: where in the paper.
+        network: what the method distils with; ``""`` for none, or where the paper does not say.
         mean: fraction in [0, 1].
         std: fraction; ``None`` where none is printed.
         printed: the number as the paper prints it, in percent.
@@ -35,6 +38,7 @@ class ReportedValue:
 
     paper: str
     table: str
+    network: str
     mean: float
     std: float | None
     printed: str
@@ -44,10 +48,19 @@ class ReportedValue:
 
 
 def reported(
-    dataset: str, budget: Budget, method: str, architecture: str
+    dataset: str, budget: Budget, method: str, architecture: str, network: str
 ) -> tuple[ReportedValue, ...]:
-    """What papers print for exactly this cell, in the order of paper and table."""
-    return _values().get((dataset, budget, method, architecture), ())
+    """What papers print for exactly this cell, in the order of paper and table.
+
+    Args:
+        dataset: the training data.
+        budget: how many images.
+        method: what distilled or chose them.
+        architecture: the students' network.
+        network: what the method distils with; lines that name none fit any.
+    """
+    values = _values().get((dataset, budget, method, architecture), ())
+    return tuple(value for value in values if value.network in (_ANY, network))
 
 
 def lines() -> Iterator[dict[str, str]]:
@@ -80,6 +93,7 @@ def _value(row: dict[str, str]) -> ReportedValue:
     return ReportedValue(
         paper=row["paper"],
         table=row["table"],
+        network=row["distill_arch"],
         mean=float(mean) / 100,
         std=float(std) / 100 if std else None,
         printed=f"{mean} ± {std}" if std else mean,

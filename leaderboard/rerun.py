@@ -36,7 +36,10 @@ class Repetition:
 
 
 def cheapest(records: Iterable[Record]) -> Record | None:
-    """The good record with the least seconds on its clocks; ``None`` where none is good."""
+    """The good record that states the least seconds; ``None`` where none is good.
+
+    What is stated may be wrong: it decides what is run again, never what is believed.
+    """
     good = (record for record in records if record.status == "ok")
     return min(good, key=lambda record: (_seconds(record), record.id), default=None)
 

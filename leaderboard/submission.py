@@ -6,7 +6,7 @@ Every fault is told, with its file and line, as a sentence that says what is wro
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from bench.errors import BadFile, BenchError, InvalidValue, MissingData
 from bench.lines import lines
 from bench.records import FINAL, Record
 from leaderboard import supersession
+from leaderboard.planned import unplanned
 from leaderboard.provenance import Origin, origin
 from leaderboard.publish import RulesHash
 from leaderboard.validation import objection
@@ -44,11 +45,19 @@ class Fault:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A record with its place."""
+    """A record with its place.
+
+    Attributes:
+        path: the file.
+        line: its line, from 1.
+        record: what stands there.
+        published: whether it stands among the trusted results already: it is not judged again.
+    """
 
     path: Path
     line: int
     record: Record
+    published: bool = False
 
 
 @dataclass(kw_only=True)
@@ -67,14 +76,26 @@ class Examination:
     missing: int = 0
     faults: list[Fault] = field(default_factory=list)
 
+    @property
+    def contributed(self) -> list[Record]:
+        """The records that are not published yet."""
+        return [entry.record for entry in self.entries if not entry.published]
 
-def examine(paths: Sequence[Path], results: Path, rules_hash: RulesHash) -> Examination:
+
+def examine(
+    paths: Sequence[Path],
+    results: Path,
+    rules_hash: RulesHash,
+    published: Path | None = None,
+) -> Examination:
     """Examine files together: companions and synthetic sets belong to the record files.
 
     Args:
         paths: what is contributed, below ``results`` or anywhere else.
         results: the folder of published record files.
         rules_hash: the hashes of the installed protocols.
+        published: a trusted copy of ``results``, as it was before the contribution; records that
+            stand there in the file of the same name are not judged again.
 
     Raises:
         MissingData: a file is not there.
@@ -83,14 +104,18 @@ def examine(paths: Sequence[Path], results: Path, rules_hash: RulesHash) -> Exam
     record_files, artifacts = _sorted(paths)
     outcome = Examination()
     for path in record_files:
-        _read(path, outcome)
+        _read(path, outcome, _standing(path, results, published))
     standing = _published(results, record_files)
     _compare(outcome, standing)
     for path in record_files:
         members = [entry for entry in outcome.entries if entry.path == path]
         correct = _correct(path, members, outcome)
+        _examine_log(path, members, outcome)
         for entry in members:
-            for sentence in _objections(entry, results, rules_hash, correct.get(entry.record.id)):
+            if entry.published:
+                continue
+            stored = correct.get(entry.record.id, ())
+            for sentence in _objections(entry, results, rules_hash, stored):
                 _add(outcome, entry.path, entry.line, sentence)
     _examine_artifacts(artifacts, outcome)
     outcome.faults.sort()
@@ -126,7 +151,21 @@ def _add(outcome: Examination, path: Path, line: int, sentence: str) -> None:
     outcome.faults.append(Fault(path=str(path), line=line, sentence=sentence))
 
 
-def _read(path: Path, outcome: Examination) -> None:
+def _standing(path: Path, results: Path, published: Path | None) -> set[str]:
+    """Names of the records that the file of the same name holds in the trusted results."""
+    if published is None or not path.resolve().is_relative_to(results.resolve()):
+        return set()
+    trusted = published / path.resolve().relative_to(results.resolve())
+    return (
+        {supersession.name(record) for record in records.read(trusted)}
+        if trusted.exists()
+        else set()
+    )
+
+
+def _read(path: Path, outcome: Examination, standing: set[str]) -> None:
+    """Read the records of a file; the first that says what a trusted one says is that one."""
+    left = set(standing)
     try:
         for number, line in lines(path):
             try:
@@ -134,8 +173,10 @@ def _read(path: Path, outcome: Examination) -> None:
             except BadFile as fault:
                 _add(outcome, path, number, str(fault))
             else:
-                outcome.entries.append(Entry(path=path, line=number, record=record))
-        list(supersession.read(path))
+                name = supersession.name(record)
+                entry = Entry(path=path, line=number, record=record, published=name in left)
+                outcome.entries.append(entry)
+                left.discard(name)
     except BadFile as fault:
         _add(outcome, path, 0, str(fault))
 
@@ -158,26 +199,42 @@ def _published(results: Path, examined: Iterable[Path]) -> set[tuple[str, Origin
 def _compare(outcome: Examination, standing: set[tuple[str, Origin]]) -> None:
     """Find records that say the same trial of the same origin twice."""
     first: dict[tuple[str, Origin], Entry] = {}
-    replaced = {log.by for path in {e.path for e in outcome.entries} for log in _log(path)}
+    paths = {entry.path for entry in outcome.entries}
+    replacing = {logged.by for path in paths for _, logged in _log(path)}
     for entry in outcome.entries:
         measurement = entry.record.id, origin(entry.record)
+        other = first.setdefault(measurement, entry)
+        if entry.published:
+            continue
         if measurement in standing:
             _add(outcome, entry.path, entry.line, "repeats a published measurement; leave it out.")
-        elif measurement in first and supersession.name(entry.record) not in replaced:
-            other = first[measurement]
+        elif other is not entry and supersession.name(entry.record) not in replacing:
             where = f"{other.path}:{other.line}"
             _add(outcome, entry.path, entry.line, f"repeats the measurement of {where}.")
-        first.setdefault(measurement, entry)
 
 
-def _log(path: Path) -> list[supersession.Supersession]:
+def _log(path: Path) -> list[tuple[int, supersession.Supersession]]:
     try:
         return list(supersession.read(path))
-    except BadFile:  # told where the file was read
+    except BadFile:  # told where the log is examined
         return []
 
 
-def _correct(path: Path, members: Sequence[Entry], outcome: Examination) -> dict[str, bytes]:
+def _examine_log(path: Path, members: Sequence[Entry], outcome: Examination) -> None:
+    """Every entry of the log must put a newer record of this file in the place of another one."""
+    known = {supersession.name(entry.record): entry.record for entry in members}
+    log = supersession.path_of(path)
+    try:
+        for line, entry in supersession.read(path):
+            if against := supersession.objection(entry, known):
+                _add(outcome, log, line, against)
+    except BadFile as fault:
+        _add(outcome, log, 0, str(fault))
+
+
+def _correct(
+    path: Path, members: Sequence[Entry], outcome: Examination
+) -> Mapping[str, tuple[bytes, ...]]:
     """Per-image correctness from the companion, every line of which must belong to a record."""
     try:
         correct = records.read_correct(path)
@@ -191,7 +248,7 @@ def _correct(path: Path, members: Sequence[Entry], outcome: Examination) -> dict
 
 
 def _objections(
-    entry: Entry, results: Path, rules_hash: RulesHash, correct: bytes | None
+    entry: Entry, results: Path, rules_hash: RulesHash, correct: Sequence[bytes]
 ) -> Iterator[str]:
     record, where = entry.record, entry.record.trial
     if where.split != "test":
@@ -208,7 +265,7 @@ def _objections(
             f"follows {where.protocol} v{where.version} ({where.tier}), which is not installed; "
             f"contribute the protocol first."
         )
-    elif against := objection(record, known, correct):
+    elif against := objection(record, known, correct) or unplanned(record):
         yield against
     belongs = records.path_of(results, where, record.method.name)
     inside = entry.path.resolve().is_relative_to(results.resolve())

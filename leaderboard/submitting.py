@@ -20,8 +20,17 @@ def submit(
     ],
     results: ResultsOption = RESULTS,
     again: Annotated[
-        bool, typer.Option("--rerun", help="Run the cheapest trial again and show the difference.")
+        bool,
+        typer.Option("--rerun", help="Run the cheapest new trial again and show the difference."),
     ] = False,
+    published: Annotated[
+        Path | None,
+        typer.Option(
+            "--published",
+            help="A trusted copy of the results from before the contribution: what stands there is "
+            "neither judged nor run again.",
+        ),
+    ] = None,
     data_root: Annotated[
         Path | None,
         typer.Option("--data-root", envvar="BENCH_DATA", help="Folder with real data."),
@@ -37,14 +46,14 @@ def submit(
     from leaderboard.rerun import cheapest, rerun
     from leaderboard.submission import examine
 
-    found = examine(files, results, rules_hash)
-    known = [entry.record for entry in found.entries]
-    chosen = cheapest(known) if again and not found.faults else None
+    found = examine(files, results, rules_hash, published)
+    new = found.contributed
+    chosen = cheapest(new) if again and not found.faults else None
     repetition = rerun(chosen, data_root) if chosen else None
     if as_json:
         print_json(
             {
-                "records": len(known),
+                "records": len(new),
                 "artifacts": found.artifacts,
                 "missing_artifacts": found.missing,
                 "faults": [asdict(fault) for fault in found.faults],
@@ -53,7 +62,7 @@ def submit(
         )
     else:
         typer.echo(
-            f"{len(known)} records, {found.artifacts} synthetic sets ({found.missing} records come "
+            f"{len(new)} records, {found.artifacts} synthetic sets ({found.missing} records come "
             f"without theirs), {len(found.faults)} faults"
         )
         if repetition:

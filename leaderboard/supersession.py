@@ -6,7 +6,7 @@ out wrong stays in its file, and this log says what stands in its place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -53,8 +53,26 @@ def path_of(records_file: Path) -> Path:
     return records_file.with_suffix(".superseded")
 
 
-def read(records_file: Path) -> Iterator[Supersession]:
-    """Every entry of the log of a record file, oldest first; none where there is no log.
+def objection(entry: Supersession, known: Mapping[str, Record]) -> str:
+    """What speaks against an entry, as the rest of a sentence; ``""`` if nothing does.
+
+    Args:
+        entry: one line of a log.
+        known: the records that are there, by :func:`name`.
+    """
+    replaced, by = known.get(entry.replaced), known.get(entry.by)
+    trial = entry.trial[:12]
+    if replaced is None or replaced.id != entry.trial:
+        return f"replaces {entry.replaced[:12]}, which is no record of trial {trial} here."
+    if by is None or by.id != entry.trial:
+        return f"puts {entry.by[:12]} in its place, which is no record of trial {trial} here."
+    if by.time <= replaced.time:
+        return f"puts a record of {by.time} in the place of one of {replaced.time}; give a newer."
+    return ""
+
+
+def read(records_file: Path) -> Iterator[tuple[int, Supersession]]:
+    """Every entry of a record file's log with its line number; none where there is no log.
 
     Raises:
         BadFile: a line is damaged.
@@ -64,6 +82,6 @@ def read(records_file: Path) -> Iterator[Supersession]:
         return
     for number, line in lines(path):
         try:
-            yield Supersession.model_validate_json(line, strict=True)
+            yield number, Supersession.model_validate_json(line, strict=True)
         except ValidationError as error:
             raise BadFile(f"{path}:{number} is no supersession.") from error

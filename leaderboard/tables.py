@@ -13,12 +13,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import comb
 from typing import Any
 
 from bench.errors import InvalidValue, UnknownName
 from bench.records import Record
 from bench.specs import Budget
-from bench.statistics import Comparison, holm, rank_groups, welch
+from bench.statistics import Comparison, holm, rank_groups, resamples_for, welch
 from bench.trials import TIERS, TRACKS, Tier, Track
 from leaderboard.images import Correct, compare_images
 from leaderboard.rows import Row, rows
@@ -171,8 +172,10 @@ def _arrange(own: Sequence[Row], ceilings: Sequence[Row], correct: Correct) -> t
 
 
 def _ranks(peers: Mapping[str, Row], correct: Correct) -> dict[str, int]:
+    resamples = resamples_for(comb(sum(len(row.values) > 1 for row in peers.values()), 2))
+
     def over_images(better: str, worse: str) -> float | None:
-        test = compare_images(peers[better], peers[worse], correct)
+        test = compare_images(peers[better], peers[worse], correct, resamples)
         return test.p if test else None
 
     return rank_groups({title: row.values for title, row in peers.items()}, second=over_images)
@@ -244,7 +247,8 @@ def compare(
             f"No table holds results of both {a!r} and {b!r}; run both on one dataset and budget."
         )
     tests = [welch(first.values, second.values) for _, first, second in pairs]
-    images = [compare_images(first, second, correct or {}) for _, first, second in pairs]
+    resamples = resamples_for(len(pairs))
+    images = [compare_images(first, second, correct or {}, resamples) for _, first, second in pairs]
     larger = [_larger(test, over) for test, over in zip(tests, images, strict=True)]
     adjusted = iter(holm([p for p in larger if p is not None]))
     return [

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bench.errors import BenchError
 from bench.recipes import Recipe
 from bench.records import Record
 from bench.trials import Distillation, Trial
-from leaderboard.images import image_counts
+from leaderboard.images import fitting
 
 
-def objection(record: Record, rules_hash: str, correct: bytes | None) -> str:
+def objection(record: Record, rules_hash: str, correct: Sequence[bytes]) -> str:
     """What speaks against publishing a record, as the rest of a sentence; ``""`` if nothing does.
 
     Args:
         record: the record.
         rules_hash: hash of its protocol's rules.
-        correct: its packed per-image correctness, where it is known.
+        correct: all packed per-image correctness that is stored of its trial; one must fit.
     """
     if record.protocol_hash != rules_hash:
         where = record.trial
@@ -26,8 +28,9 @@ def objection(record: Record, rules_hash: str, correct: bytes | None) -> str:
     trial = trial_of(record)
     if trial is None or trial.id != record.id:
         return "has an id that is not the digest of its coordinates; run it again."
-    accuracy = record.metrics.get("accuracy")
-    if correct is not None and accuracy is not None and not image_counts(correct, accuracy):
+    if record.trial.distillation_seed != record.trial.evaluation_seed:
+        return "repeats the student alone; a trial distils and evaluates with one seed."
+    if correct and "accuracy" in record.metrics and fitting(correct, record) is None:
         return "states another accuracy than its per-image correctness; run it again."
     return ""
 

@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from itertools import count, groupby
 from typing import Any
 
+from bench import studies
 from bench.statistics import Interval, Summary
 from leaderboard.rows import Mishap, Phase
 
-NONE = "–"
+NONE = studies.NONE
 """Stands where there is nothing to state."""
 
 MAX_LENGTH = 300
@@ -82,27 +83,13 @@ def probability(p: float | None) -> str:
 
 
 def seconds(value: float) -> str:
-    """A duration in the largest unit that leaves a number of at least one."""
-    for unit, size in (("h", 3600), ("min", 60)):
-        if value >= size:
-            return f"{_short(value / size)} {unit}"
-    if value >= 1 or value == 0:
-        return f"{_short(value)} s"
-    return f"{_short(1000 * value)} ms" if value >= 0.001 else "< 1 ms"
+    """A duration, as the protocols' own tables write it: ``4.2 min``."""
+    return studies.duration(value)
 
 
-def size(value: int | None) -> str:
-    """Bytes in decimal units."""
-    if value is None:
-        return NONE
-    for unit, step in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if value >= step:
-            return f"{_short(value / step)} {unit}"
-    return f"{value} B"
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+def size(value: float | None) -> str:
+    """Bytes, as the protocols' own tables write them: ``340 MB``."""
+    return NONE if value is None else studies.size(value)
 
 
 def cost(phase: Phase | None) -> str:

@@ -74,9 +74,15 @@ class Merge(GridRules):
                     )
                     for count in (groups, 1)
                 )
+                # one recipe and pixel space for all students of a cell: only their images differ
+                space = one_go.distillation.preprocessing
+                first = replace(
+                    first,
+                    recipe=one_go.recipe,
+                    distillation=replace(first.distillation, preprocessing=space),
+                )
                 for merged in range(groups):
-                    # one recipe for all students of a cell: only their images differ
-                    yield replace(first, recipe=one_go.recipe, merged_seeds=others[:merged])
+                    yield replace(first, merged_seeds=others[:merged])
                 yield one_go
 
     def group_seeds(self, seed: int, groups: int) -> tuple[int, ...]:

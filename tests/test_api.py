@@ -95,6 +95,20 @@ def test_soft_labels_and_a_learned_rate_are_used(given: dict[str, Any]) -> None:
     assert results[0] == results[1] != results[2]
 
 
+def test_a_recipe_for_hard_labels_takes_the_likeliest_class(given: dict[str, Any]) -> None:
+    one = some_images()
+    logits = torch.eye(3)[one.labels] * 5
+    hard, indices, own = (
+        bench.evaluate(
+            one.images, labels, seeds=1, **given | {"recipe": Recipe(epochs=3, labels=kind)}
+        ).outcomes[0]
+        for labels, kind in ((logits, "hard"), (one.labels, "own"), (logits, "own"))
+    )
+    assert hard.loss == indices.loss != own.loss
+    with pytest.raises(ContractError, match="teacher"):
+        bench.evaluate(one, seeds=1, **given | {"recipe": Recipe(epochs=1, labels="teacher")})
+
+
 def test_the_network_is_the_fields_choice_if_none_is_given(given: dict[str, Any]) -> None:
     given["network"] = None
     given["recipe"] = Recipe(epochs=1)

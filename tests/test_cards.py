@@ -191,7 +191,8 @@ def test_changes_take_the_type_of_what_they_change(key: str, given: Any, value: 
     found = cards.resolve("ours", "paper", "digits", ONE, {key: given})
     assert found.parameters[key] == value
     assert type(found.parameters[key]) is type(value)
-    assert found.preset == f"paper {key}={value}"
+    preset = cards.resolve("ours", "paper", "digits", ONE).parameters[key]
+    assert found.preset == ("paper" if value == preset else f"paper {key}={value}")
 
 
 @pytest.mark.parametrize(
@@ -222,6 +223,13 @@ def test_changes_of_another_type_are_refused(key: str, given: Any) -> None:
 def test_a_change_of_nothing_that_exists_suggests_the_nearest() -> None:
     with pytest.raises(UnknownName, match=r"parameter of ours named 'rates'.*mean 'rate'"):
         cards.resolve("ours", "paper", "digits", ONE, {"rates": 1})
+
+
+@pytest.mark.usefixtures("stranger")
+def test_a_change_to_what_the_preset_says_anyway_is_none() -> None:
+    preset = cards.resolve("ours", "paper", "digits", ONE)
+    key, value = next(iter(preset.parameters.items()))
+    assert cards.resolve("ours", "paper", "digits", ONE, {key: str(value)}) == preset
 
 
 def without(line: str) -> str:

@@ -280,8 +280,17 @@ def test_correctness_stands_in_the_companion_and_in_no_listing(tmp_path: Path) -
     record = make()
     records.append(tmp_path, record, bytes([0b10110000]))
     path = path_in(tmp_path)
-    assert records.read_correct(path) == {record.id: bytes([0b10110000])}
+    assert records.read_correct(path) == {record.id: (bytes([0b10110000]),)}
     assert records.files(tmp_path) == [path]
+
+
+def test_a_trial_measured_twice_keeps_the_correctness_of_both(tmp_path: Path) -> None:
+    for record, correct in ((make(0), b"\x01"), (make(1), b"\x07"), (make(0), b"\x03")):
+        records.append(tmp_path, record, correct)
+    assert records.read_correct(path_in(tmp_path)) == {
+        make(0).id: (b"\x01", b"\x03"),
+        make(1).id: (b"\x07",),
+    }
 
 
 def test_a_record_without_correctness_has_no_companion(tmp_path: Path) -> None:

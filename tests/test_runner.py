@@ -244,3 +244,17 @@ def test_plans_are_frozen(store: Store) -> None:
 def test_run_without_methods_takes_those_of_the_tier() -> None:
     named = {trial.method for trial in runner.plan(Options(protocol="ipc-grid")).trials}
     assert named == {name for name in plugins.names("methods") if "quick" in cards.card(name).tiers}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"budgets": (Budget("inpc", 10),)}, "tiny-grid has nothing to do for walk"),
+        ({"changes": {"slow": {"iterations": 3}}}, "--set changes slow, which this run does not"),
+    ],
+)
+def test_what_would_pass_for_done_is_refused(
+    changes: dict[str, Any], sentence: str, store: Store
+) -> None:
+    with pytest.raises(InvalidValue, match=sentence):
+        runner.plan(options(store, **changes))

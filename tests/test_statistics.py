@@ -13,12 +13,15 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bench.statistics import (
+    ALPHA,
+    RESAMPLES,
     Comparison,
     equivalence,
     equivalence_power,
     holm,
     paired_bootstrap,
     rank_groups,
+    resamples_for,
     smallest_gap,
     summarize,
     welch,
@@ -82,6 +85,15 @@ def test_welch_is_antisymmetric(a: list[float], b: list[float]) -> None:
     forth, back = welch(a, b), welch(b, a)
     assert forth.difference == -back.difference
     assert forth.p == pytest.approx(back.p)
+
+
+@given(samples, samples)
+def test_a_swapped_comparison_is_the_other_one(a: list[float], b: list[float]) -> None:
+    swapped, other = welch(a, b).swapped(), welch(b, a)
+    assert swapped.difference == other.difference
+    assert swapped.interval == pytest.approx(other.interval)
+    assert swapped.swapped() == welch(a, b)
+    assert welch([0.5], a).swapped() == welch(a, [0.5])
 
 
 @given(samples)
@@ -150,6 +162,24 @@ def test_a_bridge_between_two_different_methods_shares_the_better_rank() -> None
     assert rank_groups(table) == {"high": 1, "bridge": 1, "low": 2}
 
 
+def test_noise_wins_no_rank() -> None:
+    table = {
+        "best": [0.90, 0.91, 0.89, 0.90, 0.90],
+        "steady": [0.85, 0.86, 0.84, 0.85, 0.85],
+        "noisy": [0.30, 0.99, 0.55, 0.99, 0.60],
+    }
+    alone = {name: table[name] for name in ("best", "noisy")}
+    assert rank_groups(alone) == {"best": 1, "noisy": 1}
+    # nothing is significantly better than the noisy one itself, but something is than the steady
+    assert rank_groups(table) == {"best": 1, "steady": 2, "noisy": 2}
+
+
+def test_equal_means_share_the_worse_of_their_ranks_whatever_their_names() -> None:
+    best, steady, noisy = [0.90, 0.91, 0.89], [0.50, 0.51, 0.49], [0.50, 0.99, 0.01]
+    assert rank_groups({"x": best, "a": steady, "b": noisy}) == {"x": 1, "a": 2, "b": 2}
+    assert rank_groups({"x": best, "a": noisy, "b": steady}) == {"x": 1, "a": 2, "b": 2}
+
+
 def test_the_correction_counts_every_pair_of_the_table() -> None:
     pair = {"a": [0.50, 0.52, 0.54], "b": [0.60, 0.62, 0.58]}
     assert rank_groups(pair)["a"] == 2
@@ -182,6 +212,25 @@ def test_a_significantly_better_method_has_the_smaller_rank(table: dict[str, lis
             assert ranks[better] < ranks[worse]
 
 
+@given(tables)
+def test_ranks_follow_the_means(table: dict[str, list[float]]) -> None:
+    ranks = rank_groups(table)
+    means = {name: summarize(values).mean for name, values in table.items()}
+    for a, b in combinations(table, 2):
+        if means[a] != means[b]:
+            better, worse = (a, b) if means[a] > means[b] else (b, a)
+            assert ranks[better] <= ranks[worse]
+        else:
+            assert ranks[a] == ranks[b]
+
+
+@given(tables, st.permutations("abcdef"))
+def test_ranks_do_not_depend_on_names(table: dict[str, list[float]], names: list[str]) -> None:
+    renamed = dict(zip("abcdef", names, strict=True))
+    ranks = rank_groups({renamed[name]: values for name, values in table.items()})
+    assert {name: ranks[renamed[name]] for name in table} == rank_groups(table)
+
+
 @given(tables, st.randoms(use_true_random=False))
 def test_ranks_do_not_depend_on_order(table: dict[str, list[float]], random: Random) -> None:
     shuffled = random.sample(list(table.items()), len(table))
@@ -196,7 +245,7 @@ def test_another_test_can_be_put_in() -> None:
 
 
 def test_a_second_test_can_only_take_differences_away() -> None:
-    table = {"a": [0.90, 0.91, 0.89], "b": [0.50, 0.51, 0.49], "c": [0.10, 0.90, 0.50]}
+    table = {"a": [0.90, 0.91, 0.89], "b": [0.50, 0.51, 0.49], "c": [0.10, 0.95, 0.60]}
     asked: list[tuple[str, str]] = []
 
     def second(better: str, worse: str) -> float | None:
@@ -244,6 +293,16 @@ def test_bootstrap_repeats_for_a_seed_and_knows_equals() -> None:
     first, second = (paired_bootstrap(a, b, np.random.default_rng(7)) for _ in range(2))
     assert first == second
     assert paired_bootstrap(a, a, np.random.default_rng(7)).p == 1
+
+
+@pytest.mark.parametrize("methods", [2, 14, 15, 20, 21, 25, 60])
+def test_among_any_number_of_methods_a_bootstrap_can_tell_a_difference(methods: int) -> None:
+    pairs = math.comb(methods, 2)
+    resamples = resamples_for(pairs)
+    assert resamples >= RESAMPLES
+    sure = paired_bootstrap([1.0] * 9, [0.0] * 9, np.random.default_rng(0), resamples)
+    assert sure.p == 1 / (1 + resamples)
+    assert holm([sure.p] + [1.0] * (pairs - 1))[0] < ALPHA
 
 
 @pytest.mark.parametrize(("a", "b"), [([], []), ([1.0], [1.0, 0.0])])

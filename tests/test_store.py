@@ -74,7 +74,7 @@ def test_an_empty_store_holds_nothing(store: Store) -> None:
 def test_correctness_is_kept_beside_the_record(store: Store) -> None:
     store.append(record("ok"), b"\xf0\x01")
     (path,) = records.files(store.records)
-    assert records.read_correct(path) == {TRIAL.id: b"\xf0\x01"}
+    assert records.read_correct(path) == {TRIAL.id: (b"\xf0\x01",)}
 
 
 def test_an_equal_training_is_shared_with_its_correctness(store: Store) -> None:
@@ -84,7 +84,7 @@ def test_an_equal_training_is_shared_with_its_correctness(store: Store) -> None:
     shared = store.share(first, twin)
     assert (shared.id, shared.trial.track) == (twin.id, "native")
     (path,) = records.files(store.records)
-    assert records.read_correct(path) == {TRIAL.id: b"\xf0", twin.id: b"\xf0"}
+    assert records.read_correct(path) == {TRIAL.id: (b"\xf0",), twin.id: (b"\xf0",)}
     assert set(store.done()) == {TRIAL.id, twin.id}
 
 

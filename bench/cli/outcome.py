@@ -62,8 +62,10 @@ def show(plan: Plan, records: Sequence[Record], ran: int) -> None:
     for table in tables(plan, records):
         out.print(table)
     now = "Nothing was left to do" if not ran else f"{ran} trials run now"
-    kept = plan.options.store / "records"
-    out.print(f"{now}; {len(plan.done)} were recorded before. Records: {kept}", highlight=False)
+    before = f"{len(plan.done)} were recorded before"
+    if plan.shared:
+        before += f", {len(plan.shared)} share a student that was"
+    out.print(f"{now}; {before}. Records: {plan.options.store / 'records'}", highlight=False)
 
 
 def tables(plan: Plan, records: Sequence[Record]) -> list[RenderableType]:

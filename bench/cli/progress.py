@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
@@ -49,6 +50,7 @@ class Display:
         self._weights = weights
         self._so_far = so_far
         self._left = {key: len(job.trials) for key, job in self._jobs.items()}
+        self._left_of = Counter(trial.method for job in jobs for trial in job.trials)
         self._bars: dict[str, TaskID] = {}
         self._trials = sum(self._left.values())
         self._records: list[Record] = []
@@ -114,6 +116,7 @@ class Display:
         self._records.append(record)
         ended = len(self._records)
         self._left[key] -= 1
+        self._left_of[record.method.name] -= 1
         self._progress.update(
             self._all,
             advance=self._weight(record.id),
@@ -139,13 +142,8 @@ class Display:
     def _tables_are_due(self, method: str) -> bool:
         """Whether the trial that just ended, one of ``method``, calls for tables."""
         calm = time.monotonic() - self._last_tables
-        left = sum(
-            left
-            for key, left in self._left.items()
-            if self._jobs[key].distillation.method == method
-        )
         overdue = not self.console.is_terminal and calm >= INTERIM_SECONDS
-        return overdue or (not left and calm >= CALM_SECONDS)
+        return overdue or (not self._left_of[method] and calm >= CALM_SECONDS)
 
     def _show_tables(self) -> None:
         if self._so_far is not None:

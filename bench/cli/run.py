@@ -135,11 +135,11 @@ def run(
     from bench.cli import outcome
 
     new = _execute(plan, silent=as_json)
-    records = [*plan.done.values(), *new]
+    records, ran = [*plan.done.values(), *new], len(new) - len(plan.shared)
     if as_json:
-        typer.echo(json.dumps(outcome.as_dict(plan, records, len(new))))
+        typer.echo(json.dumps(outcome.as_dict(plan, records, ran)))
     else:
-        outcome.show(plan, records, len(new))
+        outcome.show(plan, records, ran)
     if runner.failures(new):
         raise typer.Exit(1)
 
@@ -184,8 +184,8 @@ def _estimates(plan: Plan) -> Estimates:
     from bench.measure import flops_per_second
     from bench.store import Store
 
-    own = records.read_all(Store(plan.options.store).records)
-    published = records.read_all(PUBLISHED)
+    own, _ = records.scan(Store(plan.options.store).records)
+    published, _ = records.scan(PUBLISHED)  # a damaged line costs an estimate, not the run
     specs = {
         name: datasets.describe(text, data_root=plan.options.data_root)
         for name, text in plan.references.items()

@@ -1,4 +1,8 @@
-"""Measured beside reported: the same dataset, budget, method and architecture, two columns."""
+"""Measured beside reported: the same experiment by all that a paper states, two columns.
+
+That is dataset, budget, method, the network it distils with and the students' network. Rows with
+changed settings are no experiment of a paper's and stand beside nothing.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,8 @@ class Pair:
         row: what was measured.
         value: what is printed.
         gap: measured minus printed mean, a fraction.
-        units: the gap over the combined standard deviation; ``None`` where either side has none.
+        units: the gap over the combined standard deviation; ``None`` where either side has none,
+            or where the number is of a variant of the method.
     """
 
     key: TableKey
@@ -44,12 +49,13 @@ def pairs(found: Iterable[Board]) -> list[Pair]:
         )
         for board in found
         for table, row in board.rows
-        if row.summary
+        if row.summary and not row.changes
         for value in reported(
             table.key.dataset,
             FULL if row.ceiling else table.key.budget,
             row.method,
             row.architecture,
+            row.network,
         )
     ]
 
@@ -57,9 +63,10 @@ def pairs(found: Iterable[Board]) -> list[Pair]:
 def gap_in_deviations(measured: Summary, value: ReportedValue) -> float | None:
     """(m - r) / √(s_m² + s_r²), both deviations as printed: over repetitions, not of the mean.
 
-    ``None`` where one side has a single value, prints no deviation, or neither varies.
+    ``None`` where one side has a single value, prints no deviation, or neither varies, and for a
+    variant: its distance from the preset would be counted as if it were the same method's.
     """
-    if measured.n < 2 or value.std is None:
+    if measured.n < 2 or value.std is None or value.variant:
         return None
     combined = math.hypot(measured.std, value.std)
     return (measured.mean - value.mean) / combined if combined > 0 else None

@@ -22,16 +22,16 @@ def write(files: Mapping[str, bytes], folder: Path) -> int:
         InvalidValue: the folder holds other things than a site.
         StoreError: it cannot be written.
     """
-    wanted = dict(files) | {MANIFEST: _manifest(files)}
+    wanted = dict(files) | {MANIFEST: _manifest(files)}  # the manifest last
     try:
         earlier = _earlier(folder)
+        changed = [name for name, content in wanted.items() if not _holds(folder / name, content)]
+        if changed:  # first of all, so that what a kill leaves is known for a site
+            _put(folder / MANIFEST, _manifest((earlier | wanted.keys()) - {MANIFEST}))
         for name in earlier - wanted.keys():
             (folder / name).unlink(missing_ok=True)
-        changed = [name for name, content in wanted.items() if not _holds(folder / name, content)]
-        for name in changed:
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(wanted[name])
+        for name in dict.fromkeys([*changed, MANIFEST]) if changed else ():
+            _put(folder / name, wanted[name])
     except OSError as error:
         raise StoreError(
             f"The site cannot be written to {folder}: {error.strerror or error}. "
@@ -42,6 +42,11 @@ def write(files: Mapping[str, bytes], folder: Path) -> int:
 
 def _manifest(names: Iterable[str]) -> bytes:
     return "".join(f"{name}\n" for name in sorted(names)).encode()
+
+
+def _put(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
 
 
 def _earlier(folder: Path) -> set[str]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench.records import Record
-from leaderboard.images import compare_images, image_counts
+from leaderboard.images import compare_images, fitting, image_counts
 from leaderboard.render import verdict
 from leaderboard.tables import compare, tables
 
@@ -75,6 +75,15 @@ def test_no_images_no_test(close: tuple[list[Record], dict[str, bytes]], damage:
     (table,) = tables(records)
     a, b = table.rows
     assert compare_images(a, b, correct) is None
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "bits"), [(0.5, b"\x0f"), (0.25, b"\x03"), (0.75, None), (None, None)]
+)
+def test_a_record_has_the_oldest_correctness_of_its_accuracy(
+    record: MakeRecord, accuracy: float | None, bits: bytes | None
+) -> None:
+    assert fitting((b"\x0f", b"\x03", b"\xf0"), record("dm", accuracy)) == bits
 
 
 @pytest.mark.parametrize(

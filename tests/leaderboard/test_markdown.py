@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,26 @@ def test_numbers_of_papers_stand_in_a_table_of_their_own(sample: MakeSample) -> 
     assert "51.5 ± 0.5" not in reported
     assert ["random", "convnet-d3", "51.4 ± 3.8", "dim, table-2", ""] in table_lines(reported)
     assert ["whole", "convnet-d3", "93.5 ± 0.1", "dim, table-2", ""] in table_lines(reported)
+
+
+def test_numbers_of_papers_are_of_the_same_network_and_the_preset(sample: MakeSample) -> None:
+    where = {"dataset": "cifar10", "budget": 50, "architecture": "convnet-d3"}
+    changed = {"parameters": {"iterations": 7, "lr_images": 1.0}, "preset": "quick iterations=7"}
+    (table,) = tables(
+        [
+            *sample("apm", [0.5, 0.6], **where),
+            *sample("apm", [0.3, 0.4], **where, **changed),
+        ]
+    )
+    other, same = (
+        markdown.page([replace(table, rows=tuple(replace(r, network=name) for r in table.rows))])
+        for name in ("convnet-d3-w32", "resnet18")
+    )
+    assert "Reported elsewhere" not in other
+    _, reported = same.split("Reported elsewhere")
+    assert table_lines(reported)[2:] == [
+        ["apm", "convnet-d3", "61.7 ± 0.3", "apm, table-a5", "soft"]
+    ]
 
 
 def test_a_dataset_that_no_paper_prints_has_no_reported_block(board: list[Table]) -> None:
@@ -270,4 +291,4 @@ def test_what_tables_cannot_show_and_show_together_is_one_line_each(board: list[
     assert gap.endswith(" points.")
     (standing,) = (line for line in lines if line.startswith("Average rank"))
     assert "over the 1 of 1 cells (ipc budgets)" in standing
-    assert "dm 1 (1), random 2 (0)" in standing
+    assert "dm 1.0 (1), random 2.0 (0)" in standing

@@ -12,6 +12,8 @@ from bench.records import Record
 from bench.specs import Budget
 from leaderboard.publish import Outcome, publish
 from leaderboard.reading import read
+from leaderboard.submission import examine
+from leaderboard.supersession import Supersession, name
 
 MakeRecord = Callable[..., Record]
 
@@ -55,7 +57,7 @@ def test_finished_trials_are_published_with_their_correctness(
         "diverged",
         "skipped",
     ]
-    assert records.read_correct(folders.file) == {good.id: b"\x0f"}
+    assert records.read_correct(folders.file) == {good.id: (b"\x0f",)}
 
 
 def test_publishing_again_adds_nothing(folders: Folders, record: MakeRecord) -> None:
@@ -268,6 +270,72 @@ def test_a_newer_record_supersedes_with_a_reason(folders: Folders, record: MakeR
     assert found.correct == {record().id: b"\x03"}
     assert "evaluated wrongly" in folders.file.with_suffix(".superseded").read_text()
     assert folders.publish("evaluated wrongly").published == 0
+
+
+REPETITIONS = pytest.mark.parametrize(
+    ("environment", "reason"), [({"commit": "e" * 40}, ""), ({}, "evaluated wrongly")]
+)
+
+
+@REPETITIONS
+def test_every_record_of_a_trial_keeps_its_correctness(
+    folders: Folders, record: MakeRecord, environment: dict[str, str], reason: str
+) -> None:
+    folders.add(record("dm", 0.5), correct=b"\x0f")
+    folders.publish()
+    folders.add(record("dm", 0.25, time=LATER, environment=environment), correct=b"\x03")
+    assert folders.publish(reason).published == 1
+    assert records.read_correct(folders.file) == {record().id: (b"\x0f", b"\x03")}
+    assert examine([folders.file], folders.results, known_rules).faults == []
+    assert read([folders.results]).correct == {record().id: b"\x03"}
+    folders.add(record("dm", 0.25, 1), correct=b"\x03")  # the next contribution to the file
+    assert folders.publish().published == 1
+    assert examine([folders.file], folders.results, known_rules).faults == []
+
+
+def test_correctness_that_stands_already_is_not_written_twice(
+    folders: Folders, record: MakeRecord
+) -> None:
+    folders.add(record("dm", 0.5), correct=b"\x0f")
+    folders.publish()
+    folders.add(record("dm", 0.5, time=LATER, environment={"commit": "e" * 40}), correct=b"\x0f")
+    assert folders.publish().repeated == 1
+    assert records.read_correct(folders.file) == {record().id: (b"\x0f",)}
+
+
+def test_a_line_appended_later_displaces_no_published_correctness(
+    folders: Folders, record: MakeRecord
+) -> None:
+    folders.add(record("dm", 0.5), correct=b"\x0f")
+    folders.publish()
+    with records.correct_path(folders.file).open("a") as stream:
+        stream.write(records.correct_line(record().id, b"\xf0"))
+    assert read([folders.results]).correct == {record().id: b"\x0f"}
+
+
+def test_a_student_repeated_alone_is_refused(folders: Folders, record: MakeRecord) -> None:
+    folders.add(record("dm", 0.5, 3, trial={"seed": 4}))
+    outcome = folders.publish()
+    assert outcome.published == 0
+    assert "repeats the student alone" in outcome.refused[0]
+
+
+@pytest.mark.parametrize("hidden", ["by another trial", "of another trial", "by an older record"])
+def test_no_log_hides_a_record_behind_anything_but_a_newer_one_of_its_trial(
+    folders: Folders, record: MakeRecord, hidden: str
+) -> None:
+    good, newer = record("dm", 0.9), record("dm", 0.1, time=LATER)
+    other = record("dm", 0.1, 1, time=LATER)
+    trial, replaced, by = {
+        "by another trial": (good.id, good, other),
+        "of another trial": (other.id, good, other),
+        "by an older record": (good.id, newer, good),
+    }[hidden]
+    for entry in (good, newer, other):
+        records.append(folders.results, entry)
+    log = Supersession(trial=trial, replaced=name(replaced), by=name(by), reason="mine is better")
+    folders.file.with_suffix(".superseded").write_text(log.line())
+    assert read([folders.results]).superseded == []
 
 
 def test_an_older_record_supersedes_nothing(folders: Folders, record: MakeRecord) -> None:

@@ -52,6 +52,14 @@ def test_only_cells_that_every_method_fills_count(sample: MakeSample) -> None:
     assert "the 1 of 2 cells" in remarks.standing(found)
 
 
+def test_average_ranks_have_one_decimal_however_many_methods(sample: MakeSample) -> None:
+    means = {f"m{k:02}": dict.fromkeys(range(1, 6), 0.9 - k / 100) for k in range(14)}
+    means["m12"][1] = 0.10  # the last of fourteen once, the thirteenth otherwise
+    said = remarks.standing(only(standings(tables(cells(sample, means)))))
+    assert "m00 1.0 (65)" in said
+    assert "m12 13.2 (4)" in said
+
+
 def test_no_common_cell_is_said(sample: MakeSample) -> None:
     found = only(standings(tables(cells(sample, {"a": {1: 0.9}, "b": {10: 0.5}}))))
     assert found.methods == ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,15 @@ from typer.testing import CliRunner, Result
 from bench import artifacts, records, runner
 from bench.data import SyntheticSet
 from bench.errors import InvalidValue, MissingData
-from bench.records import Record
+from bench.records import Costs, Record
 from bench.specs import Budget, Header
 from leaderboard import submitting
+from leaderboard.console import rules_hash
 from leaderboard.publish import publish
-from leaderboard.rerun import cheapest
+from leaderboard.rerun import Repetition, cheapest
 from leaderboard.submission import Fault, examine
+from leaderboard.supersession import Supersession, name
+from tests.leaderboard.conftest import ENVIRONMENT
 
 MakeRecord = Callable[..., Record]
 
@@ -132,6 +136,69 @@ def test_correctness_must_agree_and_belong(record: MakeRecord) -> None:
     strange, disagrees = faults(companion)  # a companion stands for its record file
     assert strange == f"{companion}: trial {'e' * 12} has per-image correctness and no record."
     assert "another accuracy than its per-image correctness" in disagrees
+
+
+LATER = "2025-07-01T00:00:00Z"
+
+
+def supersede(replaced: Record, by: Record, trial: str) -> None:
+    """Append to the log beside ``FILE``."""
+    entry = Supersession(trial=trial, replaced=name(replaced), by=name(by), reason="mine")
+    with FILE.with_suffix(".superseded").open("a") as stream:
+        stream.write(entry.line())
+
+
+def test_every_supersession_that_may_not_be_is_told_with_its_line(record: MakeRecord) -> None:
+    old, new = record("dm", 0.5), record("dm", 0.6, time=LATER)
+    other = record("dm", 0.1, 1, time=LATER)
+    add(old, other, new)
+    supersede(old, new, old.id)
+    supersede(old, other, old.id)
+    supersede(old, other, other.id)
+    supersede(new, old, old.id)
+    absent = record("dm", 0.7, time=LATER)
+    supersede(old, absent, old.id)
+    log = FILE.with_suffix(".superseded")
+    expected = (
+        (2, f"puts {name(other)[:12]} in its place, which is no record of trial {old.id[:12]}"),
+        (3, f"replaces {name(old)[:12]}, which is no record of trial {other.id[:12]}"),
+        (4, "puts a record of 2025-06-01T12:00:00Z in the place of one of 2025-07"),
+        (5, f"puts {name(absent)[:12]} in its place, which is no record of trial"),
+    )
+    for sentence, (line, words) in zip(faults(FILE), expected, strict=True):
+        assert sentence.startswith(f"{log}:{line}: {words}")
+
+
+def test_a_damaged_log_is_told(record: MakeRecord) -> None:
+    add(record("dm", 0.5))
+    log = FILE.with_suffix(".superseded")
+    log.write_text("broken\n")
+    assert faults(FILE) == [f"{log}: {log}:1 is no supersession."]
+
+
+TRUSTED = Path("judge/results")
+
+
+def test_what_is_published_is_not_judged_again(record: MakeRecord) -> None:
+    before = record("dm", 0.5, trial={"protocol_hash": "b" * 64})  # sound under its own rules
+    new = record("dm", 0.5, 1)
+    add(before, root=str(TRUSTED))
+    add(before, new, root=str(RESULTS))
+    path = RESULTS / FILE.relative_to("runs/records")
+    found = examine([path], RESULTS, known_rules, TRUSTED)
+    assert (found.contributed, found.faults) == ([new], [])
+    assert len(examine([path], RESULTS, known_rules).faults) == 1
+
+
+def test_what_is_published_may_neither_be_repeated_nor_moved(record: MakeRecord) -> None:
+    before = record("dm", 0.5)
+    add(before, root=str(TRUSTED))
+    add(before, before, before.model_copy(update={"time": LATER}), root=str(RESULTS))
+    path = RESULTS / FILE.relative_to("runs/records")
+    told = [str(fault) for fault in examine([path], RESULTS, known_rules, TRUSTED).faults]
+    assert told == [f"{path}:{line}: repeats the measurement of {path}:1." for line in (2, 3)]
+    moved = path.rename(path.with_name("mine.jsonl"))
+    assert len(examine([moved], RESULTS, known_rules, TRUSTED).contributed) == 3
 
 
 @pytest.fixture
@@ -250,6 +317,40 @@ def test_a_real_run_passes_and_its_cheapest_trial_repeats(registered: None) -> N
     assert (answer["records"], answer["artifacts"], answer["missing_artifacts"]) == (2, 2, 0)
     assert answer["rerun"]["difference"] == 0
     assert "+0.0 points" in submit(str(path), "--rerun").stdout
+
+
+def test_the_cheapest_is_chosen_among_what_is_new(
+    record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[Record] = []
+
+    def rerun(stated: Record, data_root: Path | None) -> Repetition:
+        ran.append(stated)
+        return Repetition(stated=stated, measured=stated)
+
+    monkeypatch.setattr("leaderboard.rerun.rerun", rerun)
+    monkeypatch.setattr(submitting, "rules_hash", known_rules)
+    cheap, new = record("dm", 0.5, cost=Costs()), record("dm", 0.5, 1)
+    add(cheap, root=str(TRUSTED))
+    add(cheap, new, root=str(RESULTS))
+    path = str(RESULTS / FILE.relative_to("runs/records"))
+    assert "1 records" in submit(path, "--rerun", "--published", str(TRUSTED)).stdout
+    assert submit(path, "--rerun").exit_code == 0
+    assert ran == [new, cheap]
+
+
+def test_a_trial_that_the_installed_rules_do_not_plan_is_a_fault(registered: None) -> None:
+    plan = runner.plan(
+        runner.Options(protocol="tiny-grid", methods=("walk",), seeds=1, tracks=("standard",))
+    )
+    (trial,) = plan.trials
+    distilled = replace(trial.distillation, seed=777, checksum="d" * 64)
+    chosen = replace(trial, seed=777, distillation=distilled)
+    facts = {"status": "skipped", "reason": "-", "environment": ENVIRONMENT, "time": LATER}
+    add(Record.of(chosen, **facts))
+    (path,) = records.files(Path("runs/records"))
+    (fault,) = examine([path], RESULTS, rules_hash).faults
+    assert "is no trial that the rules of tiny-grid v1 (quick) plan" in fault.sentence
 
 
 def test_the_cheapest_good_record_is_chosen(record: MakeRecord) -> None:

@@ -13,6 +13,7 @@ from bench.errors import InvalidValue, UnknownName
 from bench.recipes import Recipe
 from bench.records import Cost, Costs, Record
 from bench.specs import Budget
+from bench.statistics import ALPHA
 from leaderboard.rows import Mishap, Phase
 from leaderboard.tables import compare, counted, tables
 
@@ -305,6 +306,44 @@ def test_a_comparison_without_a_test_leaves_the_others_alone(sample: MakeSample)
     one, ten = compare(tables(records), "dm", "random")
     assert (one.test.p, one.adjusted_p) == (None, None)
     assert ten.adjusted_p == ten.test.p
+
+
+ALL, HALF = b"\xff" * 25, b"\xf0" * 25
+"""Which of 200 test images are right: every one, and every second half of a byte."""
+
+
+def test_a_difference_beyond_doubt_makes_a_rank_among_many_methods(sample: MakeSample) -> None:
+    best = sample("best", [1.0] * 3)
+    others = [record for k in range(24) for record in sample(f"m{k}", [0.5] * 3)]
+    correct = dict.fromkeys((r.id for r in best), ALL) | dict.fromkeys((r.id for r in others), HALF)
+    (table,) = tables([*best, *others], correct=correct)
+    assert [row.rank for row in table.rows] == [1] + [2] * 24
+
+
+def test_many_cells_compared_together_can_still_differ(sample: MakeSample) -> None:
+    budgets = range(1, 221)
+    best = [record for b in budgets for record in sample("best", [1.0] * 2, budget=b)]
+    other = [record for b in budgets for record in sample("other", [0.5] * 2, budget=b)]
+    correct = dict.fromkeys((r.id for r in best), ALL) | dict.fromkeys((r.id for r in other), HALF)
+    compared = compare(tables([*best, *other]), "best", "other", correct)
+    assert len(compared) == len(budgets)
+    assert all(cell.adjusted_p is not None and cell.adjusted_p < ALPHA for cell in compared)
+
+
+def test_a_comparison_the_other_way_around_says_the_same(record: MakeRecord) -> None:
+    draw = Random(0)
+    records, correct = [], {}
+    for method in ("a", "b"):
+        for seed in range(3):
+            bits = draw.randbytes(25)
+            right = sum(byte.bit_count() for byte in bits)
+            records.append(record(method, right / 200, seed))
+            correct[records[-1].id] = bits
+    found = tables(records)
+    (forth,), (back,) = compare(found, "a", "b", correct), compare(found, "b", "a", correct)
+    assert forth.images is not None
+    assert back.images == forth.images.swapped()
+    assert back.adjusted_p == pytest.approx(forth.adjusted_p)
 
 
 def test_changed_methods_are_compared_by_their_title(sample: MakeSample) -> None:

@@ -206,3 +206,19 @@ def test_several_budgets_do_not_mix() -> None:
         *(("dm", f"{merged} × 10") for merged in (2, 3, 4)),
         *(("dm", "1 × 50"), ("dm", "5 × 10")),
     ]
+
+
+def test_all_students_of_a_cell_see_one_pixel_space() -> None:
+    """TESLA whitens CIFAR-10 at 10 images per class and not at 100."""
+    rules = MERGE["paper"]
+    request = Request(
+        methods=("tesla",),
+        specs={"cifar10": datasets.describe("cifar10")},
+        checksums={},
+        budgets=(Budget("ipc", 10),),
+        seeds=1,
+        tracks=("native",),
+    )
+    trials = list(rules.plan(request))
+    assert len({trial.distillation.preprocessing for trial in trials}) == 1
+    assert len({trial.recipe for trial in trials}) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,29 @@ def test_files_that_did_not_change_are_left_alone(tmp_path: Path) -> None:
     write({"index.html": b"1"}, tmp_path)
     assert write({"index.html": b"1"}, tmp_path) == 0
     assert write({"index.html": b"2"}, tmp_path) == 1
+
+
+@pytest.mark.parametrize("written", range(5))
+def test_an_interrupted_build_can_be_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    folder = tmp_path / "site"
+    write_bytes, left = Path.write_bytes, written
+
+    def interrupted(path: Path, content: bytes) -> int:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+        return write_bytes(path, content)
+
+    for files in ({"a.html": b"1", "b/old.html": b"1"}, {"a.html": b"2", "b/new.html": b"2"}):
+        left = written
+        with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+            patch.setattr(Path, "write_bytes", interrupted)
+            write(files, folder)
+    write({"c.html": b"3"}, folder)
+    assert {path.name for path in folder.rglob("*") if path.is_file()} == {"c.html", MANIFEST}
 
 
 def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ import pytest
 
 from bench import records
 from bench.records import Record
-from leaderboard.site import Sources, assets, build
+from bench.statistics import ALPHA
+from leaderboard.site import Sources, assets, build, ranking
 from leaderboard.tables import tables
 from tests.leaderboard.conftest import make
 from tests.leaderboard.site.conftest import HOSTILE, Page, pages
@@ -191,6 +192,26 @@ def test_a_site_of_unknown_methods_and_data_says_so(sample: Sample, make_site: M
     site = make_site(sample("made-up", [0.1, 0.2], dataset="nowhere"))
     assert b"No card:" in site["methods/made-up.html"]
     assert b"somebody's own images" in site["datasets/nowhere.html"]
+
+
+def test_average_ranks_have_one_decimal(board: list[Record], make_site: MakeSite) -> None:
+    page = make_site(board)["index.html"].decode()
+    table = page.split("Average ranks and Borda points")[1].split("</details>")[0]
+    assert re.findall(r'<td class="num" data-sort="[^"]*">([0-9.]+)</td><td', table) == [
+        "1.0",
+        "2.0",
+        "3.0",
+    ]
+
+
+def test_the_example_of_many_methods_shows_the_tests_behind_its_ranks(sample: Sample) -> None:
+    best = sample("best", [1.0] * 3)
+    others = [record for k in range(24) for record in sample(f"m{k}", [0.5] * 3)]
+    correct = {r.id: b"\xff" * 25 for r in best} | {r.id: b"\xf0" * 25 for r in others}
+    example = ranking.example(tables(best + others, correct=correct), correct)
+    assert example is not None
+    assert [row.rank for row in example.rows] == [1] + [2] * 24
+    assert {test.better.title for test in example.tests if test.adjusted_p < ALPHA} == {"best"}
 
 
 def test_the_state_of_the_board_comes_from_its_records(

@@ -1,0 +1,127 @@
+"""Whether a record is of a trial that its protocol's rules ask for: they plan it once more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from bench import cards, datasets, planning, plugins
+from bench.errors import BenchError
+from bench.files import canonical_json
+from bench.planning import Request, Rules, Sweep
+from bench.records import Record
+from bench.specs import Budget
+from bench.trials import Split, Tier
+
+MOST_SETS = 20
+"""Sets that one set is compared with, together as large, at most (see the protocol ``merge``)."""
+
+
+def unplanned(record: Record) -> str:
+    """What is wrong with a record's place in its grid, as the rest of a sentence, or ``""``.
+
+    Seeds, networks, recipe and merged sets must be what the installed rules plan for the record's
+    method with its parameters. Nothing is said where the protocol under the record's rules, the
+    dataset, or the method in the record's version is not installed.
+    """
+    rules = _rules(record)
+    if rules is None or not _can_be_planned(record):
+        return ""
+    if any(record.id in _trials(cell) for cell in _cells(record)):
+        return ""
+    return (
+        f"is no trial that the rules of {rules.name} v{rules.version} ({rules.tier}) plan: seeds, "
+        f"networks or recipe are others; run it with `bench run`."
+    )
+
+
+def _rules(record: Record) -> Rules | None:
+    """The installed rules that the record was made under."""
+    where = record.trial
+    if where.protocol not in plugins.names("protocols"):
+        return None
+    try:
+        rules = planning.load_rules(where.protocol, where.tier)
+    except BenchError:
+        return None
+    return rules if planning.rules_hash(rules) == record.protocol_hash else None
+
+
+def _can_be_planned(record: Record) -> bool:
+    where, method = record.trial, record.method
+    if where.dataset not in plugins.names("datasets"):  # images of somebody's own
+        return False
+    if method.name not in plugins.names("methods"):
+        return False
+    return cards.card(cards.distiller(method.name)).version == method.version
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """What may have been asked for to get a record; ``parameters`` are canonical JSON."""
+
+    protocol: str
+    tier: Tier
+    split: Split
+    dataset: str
+    checksum: str
+    network: str
+    method: str
+    parameters: str
+    budget: Budget
+
+    @classmethod
+    def of(cls, record: Record, budget: Budget) -> _Cell:
+        where = record.trial
+        return cls(
+            protocol=where.protocol,
+            tier=where.tier,
+            split=where.split,
+            dataset=where.dataset,
+            checksum=record.dataset.checksum,
+            network=where.network,
+            method=record.method.name,
+            parameters=canonical_json(record.method.parameters),
+            budget=budget,
+        )
+
+    def request(self, rules: Rules) -> Request:
+        """The request for this cell with all published seeds."""
+        heeds: frozenset[str] = getattr(rules, "heeds", frozenset())
+        changes = json.loads(self.parameters)
+        sweeps: tuple[Sweep, ...] = ()
+        if "sweeps" in heeds and changes:  # a swept value is one of the parameters, whichever
+            swept, value = changes.popitem()
+            sweeps = (Sweep(method=self.method, parameter=swept, values=(value,)),)
+        return Request(
+            methods=(self.method,),
+            specs={self.dataset: datasets.describe(self.dataset)},
+            checksums={self.dataset: self.checksum},
+            budgets=(self.budget,),
+            seeds=len(getattr(rules, "report_seeds", ())) or rules.default_seeds,
+            split=self.split,
+            changes={self.method: changes},
+            sweeps=sweeps,
+            networks=(self.network,) if "networks" in heeds else (),
+        )
+
+
+def _cells(record: Record) -> Iterator[_Cell]:
+    """The likely cell first; then smaller ones, of which a protocol may make a set as large."""
+    budget = record.trial.budget
+    yield _Cell.of(record, budget)
+    for sets in range(2, MOST_SETS + 1):
+        if budget.count and budget.count % sets == 0:
+            yield _Cell.of(record, Budget(budget.kind, budget.count // sets))
+
+
+@cache
+def _trials(cell: _Cell) -> frozenset[str]:
+    """The ids of every trial that is planned for a cell; none where the rules refuse it."""
+    rules = planning.load_rules(cell.protocol, cell.tier)
+    try:
+        return frozenset(trial.id for trial in rules.plan(cell.request(rules)))
+    except BenchError:
+        return frozenset()

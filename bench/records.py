@@ -55,6 +55,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Time = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$")]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 Positive = Annotated[int, Field(ge=1, le=MAX_INTEGER)]
 Plain = Annotated[dict[str, Any], AfterValidator(_storable)]
@@ -120,7 +121,7 @@ class Cost(_Facts):
     ``peak_bytes`` is the allocator's peak on CUDA and the peak of live tensor storage elsewhere.
     """
 
-    seconds: NonNegative
+    seconds: Seconds
     peak_bytes: Count
 
 
@@ -148,7 +149,7 @@ class Environment(_Facts):
     threads: Positive
     precision: str
     platform: str
-    calibration_seconds: NonNegative
+    calibration_seconds: Seconds
 
 
 class Record(_Facts):

@@ -10,6 +10,9 @@ from bench.errors import InvalidValue
 
 BudgetKind = Literal["ipc", "inpc", "full"]
 
+MAX_COUNT = 10**9
+"""More images per class than any dataset has, and few enough for every file format."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetSpec:
@@ -70,10 +73,10 @@ class Budget:
     def __post_init__(self) -> None:
         if self.kind not in ("ipc", "inpc", "full"):
             raise InvalidValue(f"Budget kind {self.kind!r} is not one of ipc, inpc, full.")
-        if (self.count != 0) if self.kind == "full" else (self.count < 1):
+        if (self.count != 0) if self.kind == "full" else not (1 <= self.count <= MAX_COUNT):
             raise InvalidValue(
                 f"A budget of {self.count} ({self.kind}) cannot be; "
-                f"give at least one image per class."
+                f"give 1 to {MAX_COUNT:,} images per class."
             )
 
     def __str__(self) -> str:

@@ -101,7 +101,7 @@ def test_rules_that_are_not_installed_say_nothing(change: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize(
-    "change", [{"dataset": "mine"}, {"method": "stranger"}, {"version": 99}], ids=lambda c: [*c][0]
+    "change", [{"dataset": "mine"}, {"method": "stranger"}, {"version": 99}], ids=str
 )
 def test_of_what_is_not_installed_nothing_is_said(change: dict[str, Any]) -> None:
     (trial, *_) = trials("ipc-grid")
@@ -109,7 +109,7 @@ def test_of_what_is_not_installed_nothing_is_said(change: dict[str, Any]) -> Non
     assert unplanned(record_of(other)) == ""
 
 
-def test_a_budget_of_any_size_is_answered() -> None:
+def test_the_largest_budget_is_answered() -> None:
     (trial, *_) = trials("ipc-grid")
-    huge = replace(trial.distillation, budget=Budget("ipc", 2**62))
+    huge = replace(trial.distillation, budget=Budget("ipc", 10**9))
     assert unplanned(record_of(replace(trial, distillation=huge))) == ""

@@ -18,12 +18,13 @@ from bench.data import SyntheticSet
 from bench.errors import InvalidValue, MissingData
 from bench.records import Costs, Record
 from bench.specs import Budget, Header
-from leaderboard import submitting
+from leaderboard import submitting, supersession
 from leaderboard.console import rules_hash
+from leaderboard.contribution import Fault
 from leaderboard.publish import publish
 from leaderboard.rerun import Repetition, cheapest
-from leaderboard.submission import Fault, examine
-from leaderboard.supersession import Supersession, name
+from leaderboard.submission import examine
+from leaderboard.supersession import Supersession
 from tests.leaderboard.conftest import ENVIRONMENT
 
 MakeRecord = Callable[..., Record]
@@ -143,7 +144,9 @@ LATER = "2025-07-01T00:00:00Z"
 
 def supersede(replaced: Record, by: Record, trial: str) -> None:
     """Append to the log beside ``FILE``."""
-    entry = Supersession(trial=trial, replaced=name(replaced), by=name(by), reason="mine")
+    entry = Supersession(
+        trial=trial, replaced=supersession.name(replaced), by=supersession.name(by), reason="mine"
+    )
     with FILE.with_suffix(".superseded").open("a") as stream:
         stream.write(entry.line())
 
@@ -158,15 +161,16 @@ def test_every_supersession_that_may_not_be_is_told_with_its_line(record: MakeRe
     supersede(new, old, old.id)
     absent = record("dm", 0.7, time=LATER)
     supersede(old, absent, old.id)
-    log = FILE.with_suffix(".superseded")
+    log, name = FILE.with_suffix(".superseded"), supersession.name
+    foreign = "which is no record of trial"
     expected = (
-        (2, f"puts {name(other)[:12]} in its place, which is no record of trial {old.id[:12]}"),
-        (3, f"replaces {name(old)[:12]}, which is no record of trial {other.id[:12]}"),
-        (4, "puts a record of 2025-06-01T12:00:00Z in the place of one of 2025-07"),
-        (5, f"puts {name(absent)[:12]} in its place, which is no record of trial"),
+        (2, f"puts {name(other)[:12]} in its place, {foreign} {old.id[:12]} here."),
+        (3, f"replaces {name(old)[:12]}, {foreign} {other.id[:12]} here."),
+        (4, f"puts a record of {old.time} in the place of one of {LATER}; give a newer."),
+        (5, f"puts {name(absent)[:12]} in its place, {foreign} {old.id[:12]} here."),
     )
-    for sentence, (line, words) in zip(faults(FILE), expected, strict=True):
-        assert sentence.startswith(f"{log}:{line}: {words}")
+    told = [f"{log}:{line}: {words}" for line, words in expected]
+    assert faults(FILE) == told
 
 
 def test_a_damaged_log_is_told(record: MakeRecord) -> None:

@@ -59,12 +59,12 @@ def test_live_storage_agrees_with_the_profilers_memory_events(
     assert live.peak_bytes == pytest.approx(peak_by_profiler(program), rel=0.02)
 
 
-@pytest.mark.parametrize("method", ["mtt", "dm"])
+@pytest.mark.parametrize(("method", "changes"), [("mtt", {"batch_syn": 0}), ("dm", {})])
 def test_a_device_without_data_needs_what_a_real_one_needs(
-    subject: MakeSubject, method: str
+    subject: MakeSubject, method: str, changes: dict[str, int]
 ) -> None:
     """On the CPU draws, positions and experts are counted too: its figure is a little larger."""
-    small = subject(method, budget=5)
+    small = subject(method, budget=5, **changes)
     live, ledger = LiveStorage(), Ledger(block_bytes=1)
     with live:
         open_phase("distill", small, CPU).run()

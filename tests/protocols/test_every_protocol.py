@@ -132,7 +132,7 @@ def test_image_sets_take_part_and_no_trial_is_planned_twice(name: str, tier: Tie
     rules = load_rules(name, tier)
     able = {method for method in plugins.names("methods") if takes_part(rules, method)}
     trials = plan(rules, *sorted(able))
-    assert able <= {trial.distillation.method for trial in trials}
+    assert able <= {trial.method for trial in trials}
     assert len({trial.id for trial in trials}) == len(trials)
     assert {(t.protocol, t.tier, t.protocol_hash) for t in trials} == {
         (name, tier, rules_hash(rules))

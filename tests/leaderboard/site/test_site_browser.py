@@ -165,7 +165,7 @@ def test_links_lead_from_a_table_to_a_method_and_back(visit: Callable[..., Any])
     assert page.locator("h1").inner_text() == "dm"
     page.locator("table.sortable th[scope=row] a").first.click()
     assert "#table-" in page.url
-    assert page.locator(":target").count() == 1
+    sync_api.expect(page.locator(":target")).to_have_count(1)  # waits for the page to be there
 
 
 def test_the_keyboard_reaches_the_content_and_sees_where_it_is(visit: Callable[..., Any]) -> None:

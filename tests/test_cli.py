@@ -11,29 +11,8 @@ from typing import Any
 
 import pytest
 
-from bench.cli import main
-
 ABLATION = ["run", "--protocol", "ablation"]
 SMALL = ["run", "--method", "random", "--budget", "1", "--seeds", "2", "--track", "standard"]
-
-
-@pytest.fixture
-def bench(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Any:
-    """Call the command in this process: ``(exit code, stdout, stderr)``."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "150")
-    monkeypatch.delenv("BENCH_DATA", raising=False)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["bench", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return call
 
 
 @pytest.mark.parametrize(

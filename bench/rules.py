@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from bench.errors import InvalidValue
 from bench.planning import Request, choose_seeds
 from bench.recipes import Recipe
 from bench.specs import Budget
-from bench.trials import Tier, Trial
+from bench.trials import Tier, Track, Trial
 
 if TYPE_CHECKING:
     from bench.data import SyntheticSource
@@ -32,7 +33,7 @@ NARROW_NETWORKS: NetworksBySize = tuple(
 
 
 @dataclass(frozen=True, kw_only=True)
-class GridRules:
+class GridRules(ABC):
     """Rules over datasets × budgets × methods × seeds; a protocol adds its own fields and ``plan``.
 
     Every field is a rule of the game: a change is a new ``version``, never an edit.
@@ -106,6 +107,35 @@ class GridRules:
             budget if budget.kind in kinds else Budget(kinds[0], budget.count)
             for budget in planned
             if budget.kind in kinds or budget.kind == "ipc"
+        )
+
+    @abstractmethod
+    def plan(self, request: Request) -> Iterable[Trial]:
+        """The trials that answer ``request``."""
+
+    def student(
+        self,
+        request: Request,
+        *,
+        dataset: str,
+        method: str,
+        budget: Budget,
+        track: Track,
+        recipe: Recipe,
+        seed: int,
+    ) -> Trial:
+        """One trial whose student is the network distilled with, the one for the image size."""
+        network = self.network(request.specs[dataset].size_px)
+        return request.trial(
+            self,
+            method=method,
+            dataset=dataset,
+            budget=budget,
+            track=track,
+            recipe=recipe,
+            network=network,
+            architecture=network,
+            seed=seed,
         )
 
     def evaluate(self, trial: Trial, source: SyntheticSource, exam: Exam) -> Outcome:

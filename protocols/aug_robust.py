@@ -88,16 +88,13 @@ class AugRobust(GridRules):
     def _trial(
         self, request: Request, dataset: str, method: str, budget: Budget, family: str, seed: int
     ) -> Trial:
-        network = self.network(request.specs[dataset].size_px)
-        return request.trial(
-            self,
-            method=method,
+        return self.student(
+            request,
             dataset=dataset,
+            method=method,
             budget=budget,
             track="standard",
             recipe=self._recipe(family, budget),
-            network=network,
-            architecture=network,
             seed=seed,
         )
 

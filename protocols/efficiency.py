@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bench.profiling.rules import Allowances, ProfileRules
 from bench.recipes import Recipe
+from bench.rules import FIELD_NETWORKS, NARROW_NETWORKS
 from bench.specs import Budget
 from bench.trials import Tier
 
@@ -45,12 +46,9 @@ def _rules(
     )
 
 
-_PAPER_NETWORKS = ((16, "convnet-d2"), (32, "convnet-d3"), (64, "convnet-d4"))
-_QUICK_NETWORKS = ((16, "convnet-d2-w32"), (32, "convnet-d3-w32"), (64, "convnet-d4-w32"))
-
 EFFICIENCY: dict[Tier, ProfileRules] = {
-    "quick": _rules("quick", "digits", 1, _QUICK_NETWORKS, Recipe(epochs=300)),
-    "lite": _rules("lite", "cifar10", 10, _PAPER_NETWORKS, Recipe(epochs=1000)),
+    "quick": _rules("quick", "digits", 1, NARROW_NETWORKS, Recipe(epochs=300)),
+    "lite": _rules("lite", "cifar10", 10, FIELD_NETWORKS, Recipe(epochs=1000)),
     # TESLA, table 4, measures on CIFAR-100; 50 images per class are its largest setting there
-    "paper": _rules("paper", "cifar100", 50, _PAPER_NETWORKS, Recipe(epochs=1000)),
+    "paper": _rules("paper", "cifar100", 50, FIELD_NETWORKS, Recipe(epochs=1000)),
 }

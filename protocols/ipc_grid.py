@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from bench.planning import Request
 from bench.recipes import Recipe
-from bench.rules import GridRules
+from bench.rules import FIELD_NETWORKS, NARROW_NETWORKS, GridRules
 from bench.specs import Budget
 from bench.trials import Tier, Track, Trial
 
@@ -40,28 +40,23 @@ class IpcGrid(GridRules):
     def _trial(
         self, request: Request, dataset: str, method: str, budget: Budget, track: Track, seed: int
     ) -> Trial:
-        network = self.network(request.specs[dataset].size_px)
         full = budget.kind == "full"
         recipe = replace(self.recipe, epochs=self.whole_epochs) if full else self.recipe
-        return request.trial(
-            self,
-            method=method,
+        return self.student(
+            request,
             dataset=dataset,
+            method=method,
             budget=budget,
             track=track,
             recipe=recipe,
-            network=network,
-            architecture=network,
             seed=seed,
         )
 
 
-_PAPER_NETWORKS = ((16, "convnet-d2"), (32, "convnet-d3"), (64, "convnet-d4"))
-
 QUICK = IpcGrid(
     tier="quick",
     grid=(("digits", (1, 10)),),
-    networks=((16, "convnet-d2-w32"), (32, "convnet-d3-w32"), (64, "convnet-d4-w32")),
+    networks=NARROW_NETWORKS,
     recipe=Recipe(epochs=300),
     whole_epochs=100,
 )
@@ -69,7 +64,7 @@ QUICK = IpcGrid(
 LITE = IpcGrid(
     tier="lite",
     grid=(("fashion-mnist", (1, 10, 50)), ("cifar10", (1, 10, 50))),
-    networks=_PAPER_NETWORKS,
+    networks=FIELD_NETWORKS,
     recipe=Recipe(epochs=1000),
     whole_epochs=20,
 )
@@ -85,7 +80,7 @@ PAPER = IpcGrid(
         ("tiny-imagenet", (1, 10, 50, 100)),
         ("imagenet-1k-64", (1, 2, 10, 50, 100)),
     ),
-    networks=_PAPER_NETWORKS,
+    networks=FIELD_NETWORKS,
     recipe=Recipe(epochs=1000),
     whole_epochs=100,
 )

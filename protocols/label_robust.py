@@ -70,7 +70,15 @@ class LabelRobust(GridRules):
             for method, budget in with_references(self, request, dataset, references):
                 for seed in self.seeds(request):
                     for track, recipe in self._students(request, method, budget):
-                        yield self._trial(request, dataset, method, budget, track, recipe, seed)
+                        yield self.student(
+                            request,
+                            dataset=dataset,
+                            method=method,
+                            budget=budget,
+                            track=track,
+                            recipe=recipe,
+                            seed=seed,
+                        )
 
     def _students(
         self, request: Request, method: str, budget: Budget
@@ -85,29 +93,6 @@ class LabelRobust(GridRules):
                 yield "standard", replace(self.recipe, labels=labels)
         if "native" in request.tracks:
             yield "native", self.recipe
-
-    def _trial(
-        self,
-        request: Request,
-        dataset: str,
-        method: str,
-        budget: Budget,
-        track: Track,
-        recipe: Recipe,
-        seed: int,
-    ) -> Trial:
-        network = self.network(request.specs[dataset].size_px)
-        return request.trial(
-            self,
-            method=method,
-            dataset=dataset,
-            budget=budget,
-            track=track,
-            recipe=recipe,
-            network=network,
-            architecture=network,
-            seed=seed,
-        )
 
     def evaluate(self, trial: Trial, source: SyntheticSource, exam: Exam) -> Outcome:
         """Train one student under the trial's labels, test it once after its last epoch."""

@@ -43,18 +43,15 @@ class Redeploy(GridRules):
     def _trials(
         self, request: Request, dataset: str, method: str, budget: Budget
     ) -> Iterator[Trial]:
-        network = self.network(request.specs[dataset].size_px)
         for seed in self.seeds(request):
             for track in request.tracks:
-                yield request.trial(
-                    self,
-                    method=method,
+                yield self.student(
+                    request,
                     dataset=dataset,
+                    method=method,
                     budget=budget,
                     track=track,
                     recipe=self.recipe,
-                    network=network,
-                    architecture=network,
                     seed=seed,
                 )
 

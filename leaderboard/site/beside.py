@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bench.statistics import Summary
+from leaderboard.departures import likely_reason
 from leaderboard.reported import ReportedValue, reported
 from leaderboard.rows import Row
 from leaderboard.site.boards import Board
@@ -28,6 +29,7 @@ class Pair:
         gap: measured minus printed mean, a fraction.
         units: the gap over the combined standard deviation; ``None`` where either side has none,
             or where the number is of a variant of the method.
+        reason: what the gap is likely due to, in a phrase.
     """
 
     key: TableKey
@@ -35,18 +37,13 @@ class Pair:
     value: ReportedValue
     gap: float
     units: float | None
+    reason: str
 
 
 def pairs(found: Iterable[Board]) -> list[Pair]:
     """Every pair of a measured row and a printed number, in the order of tables and papers."""
     return [
-        Pair(
-            key=table.key,
-            row=row,
-            value=value,
-            gap=row.summary.mean - value.mean,
-            units=gap_in_deviations(row.summary, value),
-        )
+        _pair(table.key, row, row.summary, value)
         for board in found
         for table, row in board.rows
         if row.summary and not row.changes
@@ -58,6 +55,18 @@ def pairs(found: Iterable[Board]) -> list[Pair]:
             row.network,
         )
     ]
+
+
+def _pair(key: TableKey, row: Row, measured: Summary, value: ReportedValue) -> Pair:
+    units = gap_in_deviations(measured, value)
+    return Pair(
+        key=key,
+        row=row,
+        value=value,
+        gap=measured.mean - value.mean,
+        units=units,
+        reason=likely_reason(key, row, units),
+    )
 
 
 def gap_in_deviations(measured: Summary, value: ReportedValue) -> float | None:

@@ -19,11 +19,28 @@ Group = Literal["methods", "protocols", "profiles", "datasets", "networks", "com
 @cache
 def _registered(group: Group) -> dict[str, EntryPoint]:
     found = sorted(entry_points(group=f"bench.{group}"), key=lambda point: point.name)
-    return {point.name: point for point in found}
+    registered: dict[str, EntryPoint] = {}
+    for point in found:
+        first = registered.setdefault(point.name, point)
+        if first.value != point.value:  # one package may be seen twice, installed and as sources
+            raise ContractError(
+                f"The {group.removesuffix('s')} {point.name!r} is registered twice, as "
+                f"{first.value!r} by {_package(first)} and as {point.value!r} by "
+                f"{_package(point)}; uninstall one of them or rename its entry point."
+            )
+    return registered
+
+
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else "an unknown package"
 
 
 def names(group: Group) -> tuple[str, ...]:
-    """Names registered in ``group``, sorted; imports no plug-in."""
+    """Names registered in ``group``, sorted; imports no plug-in.
+
+    Raises:
+        ContractError: two packages register different things under one name.
+    """
     return tuple(_registered(group))
 
 
@@ -32,7 +49,8 @@ def load(group: Group, name: str) -> Any:
 
     Raises:
         UnknownName: nothing is registered under that name; the nearest name is suggested.
-        ContractError: the plug-in is registered but its module cannot be imported.
+        ContractError: the plug-in is registered but its module cannot be imported, or two
+            packages register different things under one name.
     """
     point = _registered(group).get(name)
     if point is None:

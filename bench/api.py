@@ -16,7 +16,7 @@ from bench import artifacts, cards, datasets, distillation, evaluation, records
 from bench.data import RealSet, SyntheticSet
 from bench.environment import choose_device, use_full_precision
 from bench.errors import ContractError, InvalidValue
-from bench.evaluation import Outcome
+from bench.evaluation import Choice, Outcome
 from bench.generators import SyntheticGenerator
 from bench.recipes import STANDARD, Recipe
 from bench.relabelling import relabel
@@ -91,6 +91,7 @@ def evaluate(
     device: str = "auto",
     data_root: Path | str | None = None,
     progress: Progress | None = None,
+    strategy: Choice = "auto",
 ) -> Evaluation:
     """Train fresh students on a synthetic set or generator; test each once, after its last epoch.
 
@@ -106,12 +107,15 @@ def evaluate(
         split: ``validation`` tests on held-out training images, for choices.
         device: ``auto``, ``cpu``, ``cuda`` …
         data_root: where real data lie.
-        progress: called after each epoch.
+        progress: called after each epoch, maybe from another thread.
+        strategy: how the engine trains the students; ``auto`` chooses
+            (:mod:`bench.evaluation.engine`).
 
     Raises:
         ContractError: images or labels do not fit the dataset or contradict its pixel space, or
             the recipe asks for a teacher's labels, which protocols alone can give.
-        InvalidValue: fewer than one seed.
+        InvalidValue: fewer than one seed, or a strategy that does not go with device or network.
+        UnknownName: no such strategy.
         MissingData: the dataset is not on this machine.
     """
     if seeds < 1:
@@ -128,7 +132,7 @@ def evaluate(
 
     use_full_precision()
     outcomes = evaluation.evaluate(
-        labelled, architecture, recipe, test, range(seeds), report=report
+        labelled, architecture, recipe, test, range(seeds), report=report, strategy=strategy
     )
     return Evaluation(
         outcomes=tuple(outcomes), dataset=test.spec.name, network=architecture, recipe=recipe

@@ -76,7 +76,9 @@ def package_version() -> str:
 
 
 @cache
-def describe(device: torch.device, precision: str = "fp32") -> Environment:
+def describe(
+    device: torch.device, precision: str = "fp32", strategy: str = "reference"
+) -> Environment:
     """What runs here: versions, device, driver, threads, and the calibration kernel's time."""
     import torch
 
@@ -94,6 +96,7 @@ def describe(device: torch.device, precision: str = "fp32") -> Environment:
         precision=precision,
         platform=platform.platform(),
         calibration_seconds=calibrate(device),
+        strategy=strategy,
     )
 
 

@@ -7,7 +7,8 @@
     ├── InvalidValue        a value outside what is allowed
     ├── MissingData         a dataset is not on this machine; the message says how to get it
     ├── BadFile             a file is broken, of another kind, or contradicts itself
-    ├── StoreError          the store cannot be used (taken, read-only, full)
+    ├── StoreError          the store cannot be used (read-only, full)
+    │   └── InUse           another process holds it
     └── ContractError       a plug-in returned something the contract forbids
     NotApplicable           a trial that makes no sense: recorded as ``skipped`` with this reason
     Diverged                NaN or Inf in a method or a student: recorded as ``diverged``
@@ -21,8 +22,19 @@ import difflib
 from collections.abc import Iterable
 
 
+def printable(text: object) -> str:
+    """A stranger's text as a terminal may show it: control and half characters are escaped."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in str(text)
+    )
+
+
 class BenchError(Exception):
     """Something the user can put right: what was given, what is allowed, what to do."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())  # what was given may be a stranger's
 
 
 class UnknownName(BenchError):
@@ -59,6 +71,10 @@ class BadFile(BenchError):
 
 class StoreError(BenchError):
     """A store that cannot be read or written."""
+
+
+class InUse(StoreError):
+    """A lock that another process holds."""
 
 
 class ContractError(BenchError):

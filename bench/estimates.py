@@ -67,9 +67,10 @@ class Estimates:
     def distillation(self, job: Job) -> Seconds:
         """Preparing and distilling everything that the job's students train on."""
         sources = {source.key: source for trial in job.trials for source in trial.sources}
-        return sum((self._source(source) for source in sources.values()), Seconds())
+        return sum((self.source(source) for source in sources.values()), Seconds())
 
-    def _source(self, plan: Distillation) -> Seconds:
+    def source(self, plan: Distillation) -> Seconds:
+        """Preparing and distilling one synthetic source."""
         cell = (plan.method, plan.dataset, plan.budget, plan.network)
         known = self._distilled.get((*cell, tuple(sorted(plan.parameters.items()))))
         return Seconds(unknown=1) if known is None else Seconds(known)

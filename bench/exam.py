@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from bench.data import RealSet, SyntheticSource
-from bench.evaluation import EpochReport, Outcome, evaluate
+from bench.evaluation import Choice, EpochReport, Outcome, evaluate
 from bench.experts import Experts
 from bench.recipes import Recipe
 from bench.relabelling import relabel
@@ -23,12 +23,14 @@ class Exam:
         experts: networks trained on the training images (``experts.real``), shared with methods.
         report: called after each epoch of a student.
         data_root: where real data and tables of facts lie; ``None`` for the usual places.
+        strategy: how students are trained (:mod:`bench.evaluation.engine`).
     """
 
     test: RealSet
     experts: Experts
     report: EpochReport | None = None
     data_root: Path | None = None
+    strategy: Choice = "auto"
 
     def score(
         self,
@@ -53,5 +55,13 @@ class Exam:
             Diverged: the student's loss became NaN or infinite.
         """
         labelled = relabel(source.to(self.test.device), recipe.labels, teacher)
-        (outcome,) = evaluate(labelled, architecture, recipe, self.test, [seed], report=self.report)
+        (outcome,) = evaluate(
+            labelled,
+            architecture,
+            recipe,
+            self.test,
+            [seed],
+            report=self.report,
+            strategy=self.strategy,
+        )
         return outcome

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from bench import checkpoints, networks
 from bench.data import RealSet
-from bench.errors import BadFile
+from bench.errors import BadFile, InUse
 from bench.evaluation import start_training
 from bench.files import digest, exclusive, load_tensors, save_tensors
 from bench.measure import LiveStorage, Peak, synchronize
@@ -35,6 +35,27 @@ VERSION = 1
 
 ExpertReport = Callable[[str, int, int], None]
 """Called as ``report(what, done, total)``."""
+
+
+@dataclass(frozen=True)
+class Expert:
+    """What decides an expert, beside the data that it is trained on.
+
+    Attributes:
+        network: its architecture.
+        recipe: how it is trained on the real images.
+        index: which one; each has its own seed.
+        sharpness: sharpness-aware steps instead of plain ones (FTD, DATM).
+    """
+
+    network: str
+    recipe: Recipe
+    index: int
+    sharpness: Sharpness | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for hashing and headers."""
+        return asdict(self) | {"recipe": self.recipe.as_dict()}
 
 
 @dataclass(kw_only=True, eq=False)
@@ -60,6 +81,24 @@ class Experts:
     peak_bytes: int = 0
     _served: dict[str, dict[str, Tensor]] = field(default_factory=dict)
 
+    def train(self, wanted: Iterable[Expert]) -> None:
+        """Train those of several experts that are not in the buffers yet.
+
+        Workers that want the same experts share the work: each takes one that nobody is training,
+        and only at the end waits for those that others are still training.
+
+        Raises:
+            Diverged: the loss of one of them became NaN or infinite.
+        """
+        others: list[Expert] = []
+        for expert in wanted:
+            try:
+                self._snapshots(expert, wait=False)
+            except InUse:
+                others.append(expert)
+        for expert in others:
+            self._snapshots(expert)
+
     def trajectory(
         self, network: str, recipe: Recipe, index: int, sharpness: Sharpness | None = None
     ) -> Tensor:
@@ -74,13 +113,13 @@ class Experts:
         Raises:
             Diverged: its loss became NaN or infinite.
         """
-        return self._snapshots(_Expert(network, recipe, index, sharpness))["trajectory"]
+        return self._snapshots(Expert(network, recipe, index, sharpness))["trajectory"]
 
     def teacher(
         self, network: str, recipe: Recipe, index: int, sharpness: Sharpness | None = None
     ) -> Network:
         """Expert ``index`` after its last epoch, frozen, in eval mode."""
-        tensors = self._snapshots(_Expert(network, recipe, index, sharpness))
+        tensors = self._snapshots(Expert(network, recipe, index, sharpness))
         spec, device = self.real.spec, self.real.device
         teacher = networks.build(network, spec, torch.Generator(), device=device)
         with torch.no_grad():
@@ -91,22 +130,23 @@ class Experts:
                 buffer.copy_(tensors[f"buffer.{name}"])
         return teacher.requires_grad_(False).eval()
 
-    def _snapshots(self, expert: _Expert) -> dict[str, Tensor]:
+    def _snapshots(self, expert: Expert, *, wait: bool = True) -> dict[str, Tensor]:
         start = time.perf_counter()
         try:
-            return self._load_or_train(expert)
+            return self._load_or_train(expert, wait=wait)
         finally:
             self.waited_seconds += time.perf_counter() - start
 
-    def _load_or_train(self, expert: _Expert) -> dict[str, Tensor]:
+    def _load_or_train(self, expert: Expert, *, wait: bool) -> dict[str, Tensor]:
         key = self._key(expert)
         if key in self._served:  # verified already; steps may ask for experts again and again
             return self._served[key]
         path = self.folder / f"{key}.safetensors"
-        with exclusive(self.folder / f"{key}.lock"):  # another worker may be training it now
+        # another worker may be training it now
+        with exclusive(self.folder / f"{key}.lock", wait=wait):
             return self._locked(key, path, expert)
 
-    def _locked(self, key: str, path: Path, expert: _Expert) -> dict[str, Tensor]:
+    def _locked(self, key: str, path: Path, expert: Expert) -> dict[str, Tensor]:
         if path.exists():
             try:
                 tensors, header = load_tensors(path)
@@ -126,7 +166,7 @@ class Experts:
         self.peak_bytes = max(self.peak_bytes, peak_bytes)
         return tensors
 
-    def _key(self, expert: _Expert) -> str:
+    def _key(self, expert: Expert) -> str:
         return digest(
             {
                 "version": VERSION,
@@ -137,7 +177,7 @@ class Experts:
             }
         )
 
-    def _train(self, key: str, expert: _Expert) -> tuple[dict[str, Tensor], float, int]:
+    def _train(self, key: str, expert: Expert) -> tuple[dict[str, Tensor], float, int]:
         """Train one expert, resuming from its last finished epoch if it was interrupted."""
         scope = ("expert", self.real.spec.name, expert.network, expert.index)
         training = start_training(self.real, expert.network, expert.recipe, self.real, scope)
@@ -157,19 +197,6 @@ class Experts:
         tensors = {f"buffer.{name}": value for name, value in buffers}
         tensors["trajectory"] = torch.stack(buffer.snapshots)
         return tensors, buffer.seconds, buffer.peak_bytes
-
-
-@dataclass(frozen=True)
-class _Expert:
-    """What decides an expert, beside the data that it is trained on."""
-
-    network: str
-    recipe: Recipe
-    index: int
-    sharpness: Sharpness | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"recipe": self.recipe.as_dict()}
 
 
 @dataclass(kw_only=True, eq=False)

@@ -12,13 +12,13 @@ import fcntl
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import BadFile, StoreError
+from bench.errors import BadFile, InUse, StoreError
+from bench.workplace import workplace
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,24 +49,23 @@ def file_digest(path: Path) -> str:
 def atomic_write(path: Path) -> Iterator[Path]:
     """Write ``path`` so that it appears whole or not at all, even through a kill.
 
+    Two writers of one path wait for each other. What a kill leaves behind is cleared away by the
+    next writer of the same path.
+
     Yields:
-        A new, empty file in the same folder to write to; it takes the place of ``path`` at the end.
+        An empty file to write to; it takes the place of ``path`` at the end.
 
     Raises:
         StoreError: the folder cannot be written or the disk is full.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        temporary = Path(name)
-        try:
-            os.close(handle)
+        with workplace(path) as folder:
+            temporary = folder / path.name
+            temporary.touch()
             yield temporary
             with temporary.open("rb") as stream:
                 os.fsync(stream.fileno())
             temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise StoreError(
             f"Cannot write {path}: {error.strerror or error}. "
@@ -79,7 +78,8 @@ def exclusive(path: Path, *, wait: bool = True) -> Iterator[None]:
     """Hold a lock file; the system lets go of it when the process dies.
 
     Raises:
-        StoreError: it cannot be created, or ``wait`` is false and another process holds it.
+        InUse: ``wait`` is false and another process holds it.
+        StoreError: it cannot be created.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +99,7 @@ def _lock(handle: int, path: Path, wait: bool) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError as error:
-        raise StoreError(
+        raise InUse(
             f"{path.parent} is in use by another run. Wait for it, or choose another --store."
         ) from error
     except OSError as error:

@@ -22,7 +22,7 @@ from bench.recipes import Mixing
 Mixed = tuple[Tensor, float]
 """Images ``(N, C, S, S)`` and λ, the share of each that is its own."""
 
-Targets = tuple[tuple[float, Tensor], ...]
+Targets = tuple[tuple[float | Tensor, Tensor], ...]
 """Labels of a batch with their shares in the loss, which sum to 1."""
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from bench import cards, plugins
 from bench.errors import ContractError, InvalidValue, UnknownName
 from bench.files import digest
-from bench.recipes import Recipe
+from bench.recipes import Precision, Recipe
 from bench.specs import Budget, DatasetSpec
 from bench.trials import Distillation, Split, Tier, Track, Trial
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bench.studies import Study
 
 
+@runtime_checkable
 class Rules(Protocol):
     """A protocol at one tier: a frozen dataclass; every field is a rule of the game.
 
@@ -90,6 +91,7 @@ class Request:
         changes: parameters changed by the user, per method.
         sweeps: for protocols that sweep; ``()`` for the protocol's own.
         networks: to distil with, for protocols that let the user choose; ``()`` for the protocol's.
+        precision: of students' training.
     """
 
     methods: tuple[str, ...]
@@ -102,6 +104,16 @@ class Request:
     changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     sweeps: tuple[Sweep, ...] = ()
     networks: tuple[str, ...] = ()
+    precision: Precision = "fp32"
+    _hashes: dict[int, tuple[Rules, str]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def _hash_of(self, rules: Rules) -> str:
+        """The hash of one and the same rules, taken once for all their trials."""
+        if id(rules) not in self._hashes:
+            self._hashes[id(rules)] = (rules, rules_hash(rules))
+        return self._hashes[id(rules)][1]
 
     def trial(
         self,
@@ -135,11 +147,11 @@ class Request:
         distiller = cards.distiller(method)
         resolved = cards.resolve(method, rules.tier, dataset, budget, self.changes.get(method))
         recipe, preprocessing = cards.recipe_for(method, track, recipe, rules.tier, dataset, served)
-        recipe = _with_main_teacher(recipe, network)
+        recipe = replace(_with_main_teacher(recipe, network), precision=self.precision)
         return Trial(
             protocol=rules.name,
             version=rules.version,
-            protocol_hash=rules_hash(rules),
+            protocol_hash=self._hash_of(rules),
             tier=rules.tier,
             track=track,
             distillation=Distillation(
@@ -189,7 +201,12 @@ def load_rules(name: str, tier: Tier) -> Rules:
         raise ContractError(f"The protocol {name!r} must be a mapping from tier to frozen rules.")
     if tier not in tiers:
         raise UnknownName(f"tier of {name}", tier, tiers)
-    rules: Rules = tiers[tier]
+    rules = tiers[tier]
+    if not (is_dataclass(rules) and isinstance(rules, Rules)):
+        raise ContractError(
+            f"The {tier} tier of the protocol {name!r} must be a frozen dataclass with the members "
+            f"of bench.planning.Rules; it is of type {type(rules).__name__}."
+        )
     return rules
 
 

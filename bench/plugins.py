@@ -57,8 +57,8 @@ def load(group: Group, name: str) -> Any:
         raise UnknownName(group.removesuffix("s"), name, names(group))
     try:
         return point.load()
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # a stranger's module raises anything at all
         raise ContractError(
             f"The {group.removesuffix('s')} {name!r} is registered as {point.value!r} but does not "
-            f"import: {error}. Reinstall the package that provides it."
+            f"import ({type(error).__name__}: {error}). Reinstall or mend {_package(point)}."
         ) from error

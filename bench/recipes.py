@@ -11,6 +11,7 @@ Schedule = Literal["constant", "step", "cosine"]
 LossName = Literal["cross-entropy", "l1-logits", "mse-logits"]
 Labels = Literal["own", "hard", "teacher"]
 Mixing = Literal["none", "cutmix", "mixup"]
+Precision = Literal["fp32", "tf32", "bf16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,8 @@ class Recipe:
             (the likeliest class of soft labels); ``teacher`` for the logits of a network trained
             on the real training images, taken once on the images as they are.
         mixing: ``cutmix`` or ``mixup`` of each batch with itself, labels mixed alike.
-        precision: ``fp32``; faster ones join when their equivalence is proved.
+        precision: ``fp32``; ``tf32`` (CUDA) and ``bf16`` (autocast) are faster, and a run refuses
+            them until their equivalence is proved (:mod:`bench.equivalence`).
     """
 
     epochs: int
@@ -74,7 +76,7 @@ class Recipe:
     distillation: KnowledgeDistillation | None = None
     labels: Labels = "own"
     mixing: Mixing = "none"
-    precision: Literal["fp32"] = "fp32"
+    precision: Precision = "fp32"
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 1 or not self.lr > 0:
@@ -87,6 +89,7 @@ class Recipe:
             ("loss", self.loss, get_args(LossName)),
             ("kind of labels", self.labels, get_args(Labels)),
             ("mixing", self.mixing, get_args(Mixing)),
+            ("precision", self.precision, get_args(Precision)),
         ):
             if given not in known:
                 raise UnknownName(kind, given, known)

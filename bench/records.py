@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -137,7 +138,8 @@ class Costs(_Facts):
 class Environment(_Facts):
     """What ran the trial.
 
-    ``calibration_seconds`` times one fixed kernel in the same run, so that two machines compare.
+    ``calibration_seconds`` times one fixed kernel in the same run, so that two machines compare;
+    ``strategy`` is how the engine trained the student (:mod:`bench.evaluation.engine`).
     """
 
     commit: str
@@ -150,6 +152,10 @@ class Environment(_Facts):
     precision: str
     platform: str
     calibration_seconds: Seconds
+    strategy: Name = "reference"
+
+    # records that were published before there was a choice are valid without it
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
 
 class Record(_Facts):
@@ -238,13 +244,14 @@ def path_of(root: Path, where: Coordinates, method: str) -> Path:
     Characters that not every file system keeps apart become ``_``; records carry the full names.
     """
     parts = (f"{where.protocol}-v{where.version}", where.tier, where.dataset, method)
-    *folders, name = (_plain_name(part) for part in parts)
+    *folders, name = (plain_name(part) for part in parts)
     if name.endswith(".correct"):  # would pass for another method's companion
         name = f"{name.removesuffix('.correct')}_correct"
     return root.joinpath(*folders, f"{name}.jsonl")
 
 
-def _plain_name(text: str) -> str:
+def plain_name(text: str) -> str:
+    """A file or folder name made of ``text``: ASCII letters, digits, ``-_.``, no dot in front."""
     safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in text)
     return safe.lstrip(".") or "_"
 
@@ -262,10 +269,20 @@ def append(root: Path, record: Record, correct: bytes | None = None) -> None:
         record: what happened.
         correct: one bit a test image, packed, the first image in the highest bit.
     """
-    path = path_of(root, record.trial, record.method.name)
-    if correct is not None:
-        append_line(correct_path(path), correct_line(record.id, correct))
-    append_line(path, record.line())
+    extend(root, [(record, correct)])
+
+
+def extend(root: Path, entries: Iterable[tuple[Record, bytes | None]]) -> None:
+    """Append several records as :func:`append` does one; each file is made durable once."""
+    companions: dict[Path, list[str]] = defaultdict(list)
+    found: dict[Path, list[str]] = defaultdict(list)
+    for record, correct in entries:
+        path = path_of(root, record.trial, record.method.name)
+        found[path].append(record.line())
+        if correct is not None:
+            companions[correct_path(path)].append(correct_line(record.id, correct))
+    for path, added in [*companions.items(), *found.items()]:
+        append_line(path, "".join(added))
 
 
 def correct_line(trial_id: str, correct: bytes) -> str:

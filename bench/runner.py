@@ -5,7 +5,6 @@ The plan needs no torch: a run that finds everything done answers at once.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from bench import cards, datasets, networks, plugins
 from bench.errors import InvalidValue, MissingData
-from bench.executors import run_here, run_in_processes
 from bench.planning import Job, Request, Rules, Sweep, jobs, load_rules
+from bench.recipes import Precision
 from bench.records import Record
 from bench.specs import Budget, DatasetSpec
 from bench.store import Store
 from bench.trials import TRACKS, Split, Tier, Track, Trial
 
 if TYPE_CHECKING:
+    from bench.estimates import Estimates
     from bench.worker import Event
 
 
@@ -41,10 +41,14 @@ class Options:
         changes: changed parameters, per method.
         sweeps: parameters to sweep; ``()`` for the protocol's.
         networks: what to distil with; ``()`` for the protocol's.
+        precision: of students' training; other than ``fp32`` once it is shown equivalent.
         store: where everything is kept.
         data_root: where real data lie.
         device: ``auto``, ``cpu``, ``cuda`` …
-        jobs: worker processes; ``None`` for one a core on the CPU and one on a GPU.
+        executor: ``local`` or ``ray``.
+        jobs: worker processes; ``None`` for one a core on the CPU and one a GPU.
+        ray_address: the Ray cluster; ``None`` for one that is started here and ends with the run.
+        timeout: seconds after which an expert, a distillation or a student is given up.
         fresh: do everything again.
     """
 
@@ -59,10 +63,14 @@ class Options:
     changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     sweeps: tuple[Sweep, ...] = ()
     networks: tuple[str, ...] = ()
+    precision: Precision = "fp32"
     store: Path = Path("runs")
     data_root: Path | None = None
     device: str = "auto"
+    executor: str = "local"
     jobs: int | None = None
+    ray_address: str | None = None
+    timeout: float | None = None
     fresh: bool = False
 
 
@@ -117,9 +125,12 @@ def plan(options: Options, *, read_data: bool = True) -> Plan:
         changes=options.changes,
         sweeps=options.sweeps,
         networks=options.networks,
+        precision=options.precision,
     )
     trials = tuple({trial.id: trial for trial in rules.plan(request)}.values())
     _check_planned(request, rules, trials)
+    if options.precision != "fp32":
+        _check_precision(trials, options)
     standing = {} if options.fresh else Store(options.store).done()
     done = {trial.id: standing[trial.id] for trial in trials if trial.id in standing}
     trained = {trial.evaluation_key: done[trial.id] for trial in trials if trial.id in done}
@@ -160,6 +171,13 @@ def _check_planned(request: Request, rules: Rules, trials: Sequence[Trial]) -> N
             )
 
 
+def _check_precision(trials: Sequence[Trial], options: Options) -> None:
+    from bench.environment import choose_device, describe
+    from bench.equivalence import require
+
+    require(trials, options.store, describe(choose_device(options.device)).device)
+
+
 def _swept(sweeps: Sequence[Sweep]) -> tuple[str, ...]:
     """The methods of which something is swept."""
     return tuple(dict.fromkeys(sweep.method for sweep in sweeps))
@@ -191,12 +209,15 @@ def _checksum(reference: str, options: Options, read_data: bool) -> str:
     return datasets.facts(reference, data_root=options.data_root).checksum or ""
 
 
-def execute(plan: Plan, handle: Callable[[Event], None]) -> list[Record]:
+def execute(
+    plan: Plan, handle: Callable[[Event], None], estimates: Estimates | None = None
+) -> list[Record]:
     """Do what is left of a plan; every outcome is recorded before ``handle`` sees it.
 
     Args:
         plan: what to do.
         handle: called with progress and outcomes, in this process.
+        estimates: how long work takes, so that several workers begin with the longest.
 
     Returns:
         The new records, in the order in which trials ended.
@@ -205,60 +226,47 @@ def execute(plan: Plan, handle: Callable[[Event], None]) -> list[Record]:
         StoreError: another run holds the store, or it cannot be written.
         BenchError: something else that the user must put right; finished trials stand.
     """
-    store = Store(plan.options.store)
-    if plan.shared:
-        with store.lock():
-            copied = [store.share(record, trial) for trial, record in plan.shared]
-        return copied + execute(replace(plan, shared=()), handle)
-    if not plan.jobs:
+    if not (plan.shared or plan.jobs):
         return []
-    from bench.environment import choose_device
-    from bench.worker import Finished, Settings, abandoned
-
-    options, new = plan.options, list[Record]()
-    on_cpu = choose_device(options.device).type == "cpu"
-    workers = min(options.jobs or (_cores() if on_cpu else 1), len(plan.jobs))
-    settings = Settings(
-        store=options.store,
-        data_root=options.data_root,
-        references=plan.references,
-        device=options.device,
-        threads=_threads(workers),
-        fresh=options.fresh,
-    )
-
-    def record(event: Event) -> None:
-        if isinstance(event, Finished):
-            store.append(event.record, event.correct)
-            new.append(event.record)
-        handle(event)
-
-    def died(job: Job, reason: str) -> None:
-        finished = {entry.id for entry in new}
-        for event in abandoned(job, finished, reason, settings):
-            record(event)
-
+    store = Store(plan.options.store)
     with store.lock():
-        if workers == 1:
-            run_here(plan.jobs, settings, record)
-        else:
-            run_in_processes(plan.jobs, settings, record, died, workers)
+        plan = _looked_over(plan, store)
+        new = [store.share(record, trial) for trial, record in plan.shared]
+        if plan.jobs:
+            _do(plan, store, new, handle, estimates)
     return new
 
 
-def _threads(workers: int) -> int:
-    """Threads of each worker: the cores shared out, but no more than ``OMP_NUM_THREADS`` says."""
-    share = max(1, _cores() // workers)
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return min(share, int(asked)) if asked.isdecimal() and int(asked) else share
+def _looked_over(plan: Plan, store: Store) -> Plan:
+    """The plan without what another run has done since it was made."""
+    if plan.options.fresh:
+        return plan
+    standing = store.done()
+    left = (trial for job in plan.jobs for trial in job.trials if trial.id not in standing)
+    shared = tuple((trial, record) for trial, record in plan.shared if trial.id not in standing)
+    return replace(plan, jobs=tuple(jobs(left)), shared=shared)
 
 
-def _cores() -> int:
-    """CPU cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS has no affinity
-        return os.cpu_count() or 1
+def _do(
+    plan: Plan,
+    store: Store,
+    new: list[Record],
+    handle: Callable[[Event], None],
+    estimates: Estimates | None,
+) -> None:
+    """Do the jobs of a plan; records are added to ``store`` and ``new``."""
+    from bench.executors.dispatch import dispatch
+    from bench.worker import Finished
+
+    def record(events: Sequence[Event]) -> None:
+        ended = [event for event in events if isinstance(event, Finished)]
+        if ended:
+            store.extend((event.record, event.correct) for event in ended)
+        new.extend(event.record for event in ended)
+        for event in events:
+            handle(event)
+
+    dispatch(plan, record, estimates)
 
 
 def failures(records: Sequence[Record]) -> list[Record]:

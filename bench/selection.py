@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bench.data import SyntheticSet
+from bench.experts import Expert
 from bench.networks import Network
 from bench.recipes import Recipe
 from bench.task import Task
@@ -54,12 +55,21 @@ class CoreSet(Selection):
     teacher_lr: float
     teacher_augmentation: str
 
-    def prepare(self, task: Task) -> Chooser:
-        """Train or fetch the teacher of this seed."""
-        recipe = Recipe(
+    @property
+    def recipe(self) -> Recipe:
+        """How teachers are trained."""
+        return Recipe(
             epochs=self.teacher_epochs, lr=self.teacher_lr, augmentation=self.teacher_augmentation
         )
-        return Chooser(task=task, teacher=task.experts.teacher(task.network, recipe, task.seed))
+
+    def wanted_experts(self, network: str, seed: int) -> list[Expert]:
+        """The teacher of this seed."""
+        return [Expert(network, self.recipe, seed)]
+
+    def prepare(self, task: Task) -> Chooser:
+        """Train or fetch the teacher of this seed."""
+        teacher = task.experts.teacher(task.network, self.recipe, task.seed)
+        return Chooser(task=task, teacher=teacher)
 
     def select(self, features: Tensor, count: int) -> Tensor:
         """Positions ``(count,)`` of the chosen among ``features (n, D)`` of one class."""

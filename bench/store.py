@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,10 @@ class Store:
         """Add a record and its per-image correctness."""
         records.append(self.records, record, correct)
 
+    def extend(self, entries: Iterable[tuple[Record, bytes | None]]) -> None:
+        """Add several records, each with its per-image correctness."""
+        records.extend(self.records, entries)
+
     def share(self, record: Record, trial: Trial) -> Record:
         """Record ``trial`` with the outcome of an equal training that ``record`` holds."""
         path = records.path_of(self.records, record.trial, record.method.name)
@@ -99,6 +104,10 @@ class Store:
             raise BadFile(f"{path} is damaged: its content does not match its checksum.")
         facts: dict[str, Any] = note["facts"]
         return facts
+
+    def holds(self, key: str) -> bool:
+        """Whether something was noted of a distillation."""
+        return self._facts(key).exists()
 
     def _facts(self, key: str) -> Path:
         return self.root / "distillations" / f"{key}.json"

@@ -97,6 +97,9 @@ class Method(Protocol[State]):
 
     The framework owns the loop. It calls ``prepare`` once, ``step`` ``steps`` times and ``result``
     once; between steps it may write a checkpoint of the state (see ``bench.checkpoints``).
+
+    A method may also have ``wanted_experts(network, seed)``: the experts that ``prepare`` will ask
+    for. They are then trained beforehand, side by side where there are several workers.
     """
 
     @property

@@ -35,11 +35,6 @@ class TeacherPool:
         """Teacher ``index``, from 0, after its last epoch: frozen, in eval mode."""
         return self.task.experts.teacher(self.task.network, self.recipe, index)
 
-    def train(self) -> None:
-        """Train those that are not in the buffers yet, so that drawing one costs no training."""
-        for index in range(self.count):
-            self[index]
-
     def draw(self) -> Network:
         """A teacher drawn uniformly."""
         return self[choose(self.count, self.task.rng)]

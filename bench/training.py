@@ -14,7 +14,7 @@ from bench.augment import Augmentation
 from bench.data import RealSet, SyntheticSource
 from bench.errors import Diverged, NotApplicable
 from bench.mixing import Targets, mix, mixed_loss
-from bench.recipes import KnowledgeDistillation, Recipe
+from bench.recipes import KnowledgeDistillation, Precision, Recipe
 from bench.sharpness import Sharpness
 
 TEST_BATCH = 2048
@@ -76,6 +76,30 @@ def distillation_loss(
     return soft + (1 - rule.alpha) * cross_entropy(logits, labels)
 
 
+def recipe_loss(recipe: Recipe, logits: Tensor, targets: Targets, teacher: Tensor | None) -> Tensor:
+    """What a student minimises.
+
+    Args:
+        recipe: names the loss, and the weight of a teacher.
+        logits: the student's, ``(N, K)``.
+        targets: labels with their shares.
+        teacher: the teacher's logits, ``(N, K)``; ``None`` without a teacher.
+    """
+    rule = recipe.distillation
+    if teacher is None or rule is None:
+        loss = LOSSES[recipe.loss]
+        return mixed_loss(lambda labels: loss(logits, labels), targets)
+    return mixed_loss(lambda labels: distillation_loss(logits, labels, teacher, rule), targets)
+
+
+def forward(network: Callable[[Tensor], Tensor], images: Tensor, precision: Precision) -> Tensor:
+    """Logits ``(N, K)`` in the images' type, computed in ``precision``."""
+    if precision != "bf16":
+        return network(images)
+    with torch.autocast(images.device.type, torch.bfloat16):
+        return network(images).to(images.dtype)
+
+
 def learning_rate(recipe: Recipe, start: float, epoch: int) -> float:
     """The learning rate of epoch ``epoch`` (from 0) when training starts at ``start``."""
     if recipe.schedule == "step":
@@ -124,16 +148,25 @@ class Training:
         """Train one epoch; return the loss of its last batch, still on the device."""
         self.network.train()
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.recipe, self.start, self.epoch)
+            group["lr"] = self.rate
         loss = torch.zeros(())
-        for images, labels in batches(self.source, self.recipe.batch, self.shuffle):
-            loss = self._step(images, labels)
+        for images, targets in self.batches():
+            loss = self._step(images, targets)
         self.epoch += 1
         return loss
 
-    def _step(self, images: Tensor, labels: Tensor) -> Tensor:
-        images = self.augment(images, self.augmenting)
-        images, targets = mix(self.recipe.mixing, images, labels, self.augmenting)
+    @property
+    def rate(self) -> float:
+        """The learning rate of the epoch to come."""
+        return learning_rate(self.recipe, self.start, self.epoch)
+
+    def batches(self) -> Iterator[tuple[Tensor, Targets]]:
+        """The batches of one epoch, augmented and mixed: all that an epoch draws."""
+        for images, labels in batches(self.source, self.recipe.batch, self.shuffle):
+            augmented = self.augment(images, self.augmenting)
+            yield mix(self.recipe.mixing, augmented, labels, self.augmenting)
+
+    def _step(self, images: Tensor, targets: Targets) -> Tensor:
         if self.sharpness is None:
             loss = self._loss(images, targets)
             self.optimizer.zero_grad()
@@ -147,21 +180,21 @@ class Training:
         return loss.detach()
 
     def _loss(self, images: Tensor, targets: Targets) -> Tensor:
-        logits, rule = self.network(images), self.recipe.distillation
-        if self.teacher is None or rule is None:
-            loss = LOSSES[self.recipe.loss]
-            return mixed_loss(lambda labels: loss(logits, labels), targets)
-        with torch.no_grad():
-            teacher = self.teacher(images)
-        return mixed_loss(lambda labels: distillation_loss(logits, labels, teacher, rule), targets)
+        precision = self.recipe.precision
+        logits, teacher = forward(self.network, images, precision), None
+        if self.teacher is not None and self.recipe.distillation is not None:
+            with torch.no_grad():
+                teacher = forward(self.teacher, images, precision)
+        return recipe_loss(self.recipe, logits, targets, teacher)
 
 
 @torch.no_grad()
-def predictions(network: nn.Module, real: RealSet) -> Tensor:
+def predictions(network: nn.Module, real: RealSet, precision: Precision = "fp32") -> Tensor:
     """Predicted classes of every image of ``real``, ``(N,)`` int64 on the CPU."""
     network.eval()
     parts = torch.arange(len(real)).split(TEST_BATCH)
-    return torch.cat([network(real.images(index)).argmax(1) for index in parts]).cpu()
+    logits = (forward(network, real.images(index), precision) for index in parts)
+    return torch.cat([part.argmax(1) for part in logits]).cpu()
 
 
 def check_finite(loss: Tensor, what: str) -> float:

@@ -12,6 +12,7 @@ from bench import augment, networks
 from bench.augment.differentiable import DifferentiableAugmentation
 from bench.data import SyntheticSet
 from bench.errors import InvalidValue
+from bench.experts import Expert
 from bench.networks import Network
 from bench.randomness import choose
 from bench.recipes import Recipe
@@ -142,8 +143,8 @@ class TrajectoryMatching:
         """Trajectory ``index``, ``(teacher_epochs + 1, P)``."""
         return task.experts.trajectory(task.network, self.recipe, index, self.sharpness)
 
-    def prepare(self, task: Task) -> MatchingState:
-        """Train or fetch the experts; start from real images or noise.
+    def wanted_experts(self, network: str, seed: int) -> list[Expert]:
+        """The pool that segments are drawn from, the same for every distillation seed.
 
         Raises:
             InvalidValue: segments reach beyond the experts' last epoch.
@@ -154,8 +155,16 @@ class TrajectoryMatching:
                 f"{self.max_start_epoch} reach beyond experts of {self.teacher_epochs} epochs; "
                 f"raise teacher_epochs or lower max_start_epoch."
             )
-        for index in range(self.experts):
-            self.expert(task, index)
+        recipe, sharpness = self.recipe, self.sharpness
+        return [Expert(network, recipe, index, sharpness) for index in range(self.experts)]
+
+    def prepare(self, task: Task) -> MatchingState:
+        """Train or fetch the experts; start from real images or noise.
+
+        Raises:
+            InvalidValue: segments reach beyond the experts' last epoch.
+        """
+        task.experts.train(self.wanted_experts(task.network, task.seed))
         images, labels = self.start(task)
         rate = torch.tensor(self.lr_student, device=task.device)
         return MatchingState(

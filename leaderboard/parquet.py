@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.files import atomic_write, canonical_json
+from bench.profiling.records import PHASES
 from bench.records import Record
 from leaderboard.reading import Reading
 from leaderboard.tables import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-PHASES = ("prepare", "distill", "evaluate")
 
 
 def write(path: Path, reading: Reading) -> None:
@@ -70,6 +69,7 @@ def _schema() -> pa.Schema:
         | {"stored_bytes": whole, "artifact": text, "time": text}
         | dict.fromkeys(("commit", "package", "python", "torch", "device", "driver"), text)
         | {"threads": whole, "precision": text, "platform": text, "calibration_seconds": real}
+        | {"strategy": text}
         | {"counted": flag, "superseded": flag}
     )
 

@@ -24,6 +24,7 @@ from bench import augment
 from bench.augment.differentiable import DifferentiableAugmentation
 from bench.data import SyntheticSet
 from bench.errors import InvalidValue, UnknownName
+from bench.experts import Expert
 from bench.networks import Network
 from bench.recipes import Recipe
 from bench.task import Task
@@ -118,13 +119,21 @@ class AdversarialPredictionMatching:
         """One update of a mini-batch a step."""
         return self.iterations
 
-    def prepare(self, task: Task) -> AdversarialState:
-        """Train the teachers; start from real images or noise."""
-        recipe = Recipe(
+    @property
+    def recipe(self) -> Recipe:
+        """How teachers are trained."""
+        return Recipe(
             epochs=self.teacher_epochs, lr=self.teacher_lr, augmentation=self.augmentation
         )
-        teachers = TeacherPool(task=task, recipe=recipe, count=self.experts)
-        teachers.train()
+
+    def wanted_experts(self, network: str, seed: int) -> list[Expert]:
+        """The teachers, the same for every distillation seed."""
+        return [Expert(network, self.recipe, index) for index in range(self.experts)]
+
+    def prepare(self, task: Task) -> AdversarialState:
+        """Train the teachers; start from real images or noise."""
+        task.experts.train(self.wanted_experts(task.network, task.seed))
+        teachers = TeacherPool(task=task, recipe=self.recipe, count=self.experts)
         images = task.initial_images(self.init)
         return AdversarialState(
             teachers=teachers,

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from bench.data import SyntheticSource
     from bench.evaluation import Outcome
     from bench.exam import Exam
+    from bench.experts import Expert
     from bench.records import Record
 
 RANDOM, LABEL_ONLY, WHOLE = "random", "label-only", "whole"
@@ -94,12 +95,19 @@ class LabelRobust(GridRules):
         if "native" in request.tracks:
             yield "native", self.recipe
 
+    def wanted_experts(self, trial: Trial) -> list[Expert]:
+        """The teacher that labels the images, where one does."""
+        from bench.experts import Expert
+
+        if trial.recipe.labels != "teacher":
+            return []
+        return [Expert(trial.architecture, self.teacher, trial.seed % self.teachers)]
+
     def evaluate(self, trial: Trial, source: SyntheticSource, exam: Exam) -> Outcome:
         """Train one student under the trial's labels, test it once after its last epoch."""
         teacher = None
-        if trial.recipe.labels == "teacher":
-            index = trial.seed % self.teachers
-            teacher = exam.experts.teacher(trial.architecture, self.teacher, index)
+        for expert in self.wanted_experts(trial):
+            teacher = exam.experts.teacher(expert.network, expert.recipe, expert.index)
         return exam.score(source, trial.architecture, trial.recipe, trial.seed, teacher)
 
     def studies(self, records: Sequence[Record]) -> Sequence[Study]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from bench import networks
 from bench.data import RealSet
 from bench.errors import Diverged
 from bench.evaluation import start_training
-from bench.experts import Experts
+from bench.experts import Expert, Experts
 from bench.files import exclusive
 from bench.preprocessing import Preprocessing
 from bench.randomness import generator
@@ -109,7 +110,7 @@ OTHER: dict[str, Any] = {
     "distillation": KnowledgeDistillation(teacher="mlp"),
     "labels": "hard",
     "mixing": "cutmix",
-    "precision": "other",
+    "precision": "tf32",
 }
 
 
@@ -121,7 +122,7 @@ class Asked(Exception):
 def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """The name that an expert is kept under; nothing is trained."""
 
-    def ask(path: Path) -> None:
+    def ask(path: Path, *, wait: bool) -> None:
         raise Asked(path.name)
 
     def address(
@@ -201,6 +202,29 @@ def test_who_comes_second_waits_and_does_not_train(tmp_path: Path) -> None:
     assert torch.equal(served[0], expected)
     assert second.waited_seconds > 0.1
     assert second.seconds == elsewhere.seconds
+
+
+def test_workers_that_want_the_same_experts_share_the_work(tmp_path: Path) -> None:
+    """Another worker trains the first one: the rest is trained before anybody waits for it."""
+    elsewhere, shared = tmp_path / "elsewhere", tmp_path / "shared"
+    expected = service(elsewhere).trajectory(NETWORK, RECIPE, 0)
+    (name,) = files(elsewhere)
+    trained: list[str] = []
+    second = service(shared, report=lambda what, done, total: trained.append(what))
+    pool = [Expert(NETWORK, RECIPE, index) for index in range(3)]
+    worker = threading.Thread(target=second.train, args=(pool,), daemon=True)
+    with exclusive(shared / name.replace(".safetensors", ".lock")):
+        worker.start()
+        deadline = time.monotonic() + 60
+        while len(files(shared)) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert worker.is_alive()
+        (elsewhere / name).rename(shared / name)
+    worker.join(60)
+    assert not worker.is_alive()
+    assert trained == ["expert 1"] * RECIPE.epochs + ["expert 2"] * RECIPE.epochs
+    assert torch.equal(second.trajectory(NETWORK, RECIPE, 0), expected)
 
 
 def interrupt_after(epochs: int) -> Callable[[str, int, int], None]:

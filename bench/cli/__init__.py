@@ -6,6 +6,7 @@ impossible. Data go to stdout, progress to stderr.
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Any
 
@@ -64,10 +65,11 @@ def _options(
 
 
 def _register() -> None:
-    from bench.cli import data, evaluate, exchange, listing, profile, run
+    from bench.cli import data, equivalence, evaluate, exchange, listing, profile, run
 
     app.command("run")(run.run)
     app.command("evaluate")(evaluate.evaluate)
+    app.command("equivalence")(equivalence.equivalence)
     app.command("export")(exchange.export)
     app.command("list")(listing.listing)
     app.command("profile")(profile.profile)
@@ -81,6 +83,9 @@ def main() -> None:
     """Entry point of the ``bench`` command."""
     import logging
 
+    for stream in (sys.stdout, sys.stderr):  # a poor locale must cost characters, not the result
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     try:
         app()

@@ -15,6 +15,8 @@ from bench.cli.options import (
     DeviceOption,
     JsonOption,
     NetworksOption,
+    PrecisionOption,
+    StrategyOption,
 )
 
 if TYPE_CHECKING:
@@ -61,6 +63,8 @@ def evaluate(
             help="Images per class: to be checked, or for a generator how many an epoch draws.",
         ),
     ] = None,
+    precision: PrecisionOption = "fp32",
+    strategy: StrategyOption = "auto",
     device: DeviceOption = "auto",
     data_root: DataRootOption = None,
     as_json: JsonOption = False,
@@ -96,8 +100,14 @@ def evaluate(
         )
         synthetic, notes = imported.synthetic, imported.notes
     recipe = STANDARD.with_changes(
-        {"epochs": epochs, "augmentation": augmentation, "learned_lr": learned_lr}
+        {
+            "epochs": epochs,
+            "augmentation": augmentation,
+            "learned_lr": learned_lr,
+            "precision": shared.precision(precision),
+        }
     )
+    way = shared.strategy(strategy)
     chosen = shared.names(network) or (train.spec.default_network,)
     with students(len(chosen) * seeds, epochs) as progress:
         scores = [
@@ -110,6 +120,7 @@ def evaluate(
                 device=device,
                 data_root=data_root,
                 progress=progress,
+                strategy=way,
             )
             for name in chosen
         ]
@@ -141,6 +152,7 @@ def _row(score: Evaluation) -> dict[str, Any]:
         "dataset": score.dataset,
         "network": score.network,
         "recipe": score.recipe.as_dict(),
+        "strategy": score.outcomes[0].strategy,
         "accuracies": score.accuracies,
         "mean": score.mean,
         "std": score.std,

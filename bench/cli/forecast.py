@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
+from bench.cli.outcome import console
 from bench.estimates import Estimates, Seconds
 
 if TYPE_CHECKING:
+    from bench.demand import Demand
     from bench.runner import Plan
 
 Cell = tuple[str, str, str]
@@ -44,7 +46,33 @@ def _total(cells: Mapping[Cell, Left]) -> Seconds:
     return sum((cell.distill + cell.evaluate for cell in cells.values()), Seconds())
 
 
-def as_dict(plan: Plan, cells: Mapping[Cell, Left]) -> dict[str, Any]:
+def asked_of_gpus(plan: Plan) -> Demand | None:
+    """What is left of a plan of the paper tier asks of GPUs and of the disk; ``None`` for others.
+
+    Shows on stderr what is being forecast.
+    """
+    if plan.rules.tier != "paper":
+        return None
+    from rich.progress import track
+
+    from bench import datasets
+    from bench.demand import demand
+    from bench.executors.dispatch import nodes_of
+    from bench.expectations import Expectations
+    from bench.profiling.rules import load_rules
+
+    root, references = plan.options.data_root, plan.references
+    facts = {name: datasets.facts(text, data_root=root) for name, text in references.items()}
+    return demand(
+        track(nodes_of(plan), "Forecasts", console=console(stderr=True), transient=True),
+        Expectations(references, root),
+        load_rules("efficiency", plan.rules.tier),
+        {name: datasets.describe(text, data_root=root) for name, text in references.items()},
+        {name: found.test_count or 0 for name, found in facts.items()},
+    )
+
+
+def as_dict(plan: Plan, cells: Mapping[Cell, Left], asked: Demand | None = None) -> dict[str, Any]:
     """The plan for JSON; ``unmeasured`` counts work that was never timed."""
     total = _total(cells)
     return {
@@ -64,10 +92,11 @@ def as_dict(plan: Plan, cells: Mapping[Cell, Left]) -> dict[str, Any]:
         ],
         "seconds": total.known,
         "unmeasured": total.unknown,
+        "forecast": None if asked is None else asdict(asked),
     }
 
 
-def show(plan: Plan, cells: Mapping[Cell, Left]) -> None:
+def show(plan: Plan, cells: Mapping[Cell, Left], asked: Demand | None = None) -> None:
     """Print the plan: what is done, what is left, what it will cost."""
     table = Table(title=f"{plan.rules.name} v{plan.rules.version}, {plan.rules.tier} tier")
     for column in ("dataset", "budget", "method", "trials left", "distil", "evaluate"):
@@ -75,12 +104,30 @@ def show(plan: Plan, cells: Mapping[Cell, Left]) -> None:
     for (dataset, budget, method), cell in cells.items():
         times = (_time(cell.distill), _time(cell.evaluate))
         table.add_row(dataset, budget, method, str(cell.trials), *times)
-    console = Console()
-    console.print(table)
-    console.print(
+    out = console()
+    out.print(table)
+    out.print(
         f"{len(plan.trials)} trials, {len(plan.done)} done. Left: {_time(_total(cells))} of work "
         f"on one worker. Times are medians of equal work on record, else counted for this device; "
         f"'?' was never measured."
+    )
+    if asked is not None:
+        _show_demand(out, asked)
+
+
+def _show_demand(out: Console, asked: Demand) -> None:
+    table = Table(title="Forecast GPU hours")
+    for column in ("device", "experts", "distil", "evaluate", "all"):
+        table.add_column(column, justify="left" if column == "device" else "right")
+    for device, seconds in asked.seconds.items():
+        hours = [value / 3600 for value in (*seconds.values(), sum(seconds.values()))]
+        table.add_row(device, *(f"{value:,.1f}" for value in hours))
+    out.print(table)
+    disk = ", ".join(f"{kind} {size / 2**30:,.1f}" for kind, size in asked.disk_bytes.items())
+    out.print(
+        f"Forecasts: datasheet rates times a stated share, meant to be right within a factor of 2; "
+        f"{asked.unknown} of {asked.pieces} pieces of work have none and count nothing. "
+        f"On disk, GiB: {disk}."
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -12,8 +12,12 @@ from bench import plugins
 from bench.errors import InvalidValue, UnknownName
 from bench.planning import Sweep
 from bench.plugins import Group
+from bench.recipes import Precision
 from bench.specs import Budget
 from bench.trials import TIERS, Tier
+
+if TYPE_CHECKING:
+    from bench.evaluation import Choice
 
 
 def complete(group: Group) -> Callable[[str], list[str]]:
@@ -74,6 +78,18 @@ DataRootOption = Annotated[
         help="Folder with real data; default: `$BENCH_DATA`, else `data/`.",
     ),
 ]
+PrecisionOption = Annotated[
+    str,
+    typer.Option("--precision", help="Of students' training: fp32, bf16, or tf32 on CUDA."),
+]
+StrategyOption = Annotated[
+    str,
+    typer.Option(
+        "--strategy",
+        help="How students are trained: auto, reference, compiled, parallel, parallel-compiled or "
+        "vectorised.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 
 
@@ -104,6 +120,20 @@ def tier(given: str) -> Tier:
     """A tier's name, checked."""
     known("tier", [given], TIERS)
     return next(name for name in get_args(Tier) if name == given)
+
+
+def precision(given: str) -> Precision:
+    """A precision's name, checked."""
+    known("precision", [given], get_args(Precision))
+    return next(name for name in get_args(Precision) if name == given)
+
+
+def strategy(given: str) -> Choice:
+    """A strategy's name, checked."""
+    from bench.evaluation import STRATEGIES
+
+    known("strategy", [given], ("auto", *STRATEGIES))
+    return next((name for name in STRATEGIES if name == given), "auto")
 
 
 def changes(given: list[str] | None) -> dict[str, dict[str, str]]:

@@ -14,17 +14,14 @@ from bench import plugins
 from bench.cli import options as shared
 from bench.cli.options import DataRootOption, DeviceOption, JsonOption
 from bench.errors import InvalidValue
-from bench.profiling.subject import BUDGET
 
 if TYPE_CHECKING:
-    from bench.profiling.phases import Phase
-    from bench.profiling.records import ProfileRecord
-    from bench.profiling.rules import Allowances
+    from bench.profiling.measured import Setting
+    from bench.profiling.profile import Cache
+    from bench.profiling.records import Phase
     from bench.profiling.subject import Subject
 
-
 PROTOCOL = "efficiency"
-PHASES = ("prepare", "distill", "evaluate")
 
 
 def profile(
@@ -91,12 +88,15 @@ def profile(
 
     Example: `bench profile --method tesla --sweep matching_steps=1,10 --forecast rtx4090`
     """
+    from bench.cli import profile_table
     from bench.profiling import capacity, catalogue, records
     from bench.profiling import plot as pictures
     from bench.profiling import profile as profiling
 
     devices = shared.names(forecast)
     shared.known("device", [*devices, *filter(None, [emulate])], catalogue.devices())
+    _check(bool(devices), device, emulate, largest)
+    bound = _bound(largest)
     phases = _phases(phase, sweep)
     subjects = _subjects(
         shared.names(method),
@@ -110,7 +110,7 @@ def profile(
     if plot is not None:
         if key is None:
             raise InvalidValue("--plot draws a sweep; add --sweep parameter=value,value.")
-        pictures.check(plot)
+        pictures.check(plot, [subject.value(key) for subject in swept])
     known = profiling.Cache()
     if devices:
         found = profiling.forecast_rows(swept, phases, devices, known, _say)
@@ -118,8 +118,8 @@ def profile(
         found = profiling.measured_rows(swept, phases, _setting(device, emulate), _say)
     rows = list(found)
     limits = (
-        [_largest(subject, largest, name, known) for subject in subjects for name in devices]
-        if largest
+        [_largest(subject, *bound, name, known) for subject in subjects for name in devices]
+        if bound
         else []
     )
     if store is not None:
@@ -133,18 +133,33 @@ def profile(
     if as_json:
         typer.echo(json.dumps({"rows": [row.as_dict() for row in rows], "largest": limits}))
         return
-    _print(rows, key, bool(devices))
+    profile_table.show(rows, key)
     if devices:
-        _explain(subjects[0].rules.allowances)
+        profile_table.explain(subjects[0].rules.allowances)
     for limit in limits:
-        typer.echo(_sentence(limit))
+        typer.echo(profile_table.sentence(limit))
+
+
+def _check(ahead: bool, device: str, emulate: str | None, largest: str | None) -> None:
+    """Options that the other kind of figure has no use for are refused, not ignored.
+
+    Raises:
+        InvalidValue: one of them is given.
+    """
+    if ahead and (emulate or device != "auto"):
+        given = "--emulate" if emulate else "--device"
+        raise InvalidValue(f"{given} is for measuring, and --forecast runs nothing: give one.")
+    if largest and not ahead:
+        raise InvalidValue("--largest searches forecasts; add --forecast and a device.")
 
 
 def _phases(given: list[str] | None, sweep: str | None) -> tuple[Phase, ...]:
+    from bench.profiling.records import PHASES
+
     asked = shared.names(given)
     shared.known("phase", asked, PHASES)
     default = ("distill",) if sweep else PHASES
-    return tuple(name for name in PHASES if name in (asked or default))  # type: ignore[misc]
+    return tuple(name for name in PHASES if name in (asked or default))
 
 
 def _subjects(
@@ -192,7 +207,7 @@ def _swept(subjects: Sequence[Subject], sweep: str | None) -> tuple[str | None, 
     return key, [subject.at(key, value) for subject in subjects for value in values]
 
 
-def _setting(device: str, emulate: str | None) -> Any:
+def _setting(device: str, emulate: str | None) -> Setting:
     from bench.profiling.measured import Setting
 
     asked = os.environ.get("OMP_NUM_THREADS", "")
@@ -200,98 +215,35 @@ def _setting(device: str, emulate: str | None) -> Any:
     return Setting(device=device, emulate=emulate, threads=threads)
 
 
-def _largest(subject: Subject, asked: str, device: str, known: Any) -> dict[str, Any]:
+def _bound(asked: str | None) -> tuple[str, int] | None:
+    """The parameter of which the largest value is searched, and where the search ends.
+
+    Raises:
+        InvalidValue: a text of another form.
+    """
+    if asked is None:
+        return None
+    key, _, bound = asked.partition("=")
+    if not (key and bound.isdecimal() and int(bound) >= 1):
+        raise InvalidValue(f"--largest {asked!r} is not of the form parameter=bound.")
+    return key, int(bound)
+
+
+def _largest(subject: Subject, key: str, bound: int, device: str, known: Cache) -> dict[str, Any]:
     """The largest value of a parameter that fits on a device."""
     from bench.profiling import catalogue
     from bench.profiling.profile import largest_that_fits
 
-    key, _, bound = asked.partition("=")
-    if not (key and bound.isdecimal() and int(bound) >= 1):
-        raise InvalidValue(f"--largest {asked!r} is not of the form parameter=bound.")
     _say(f"largest {key} of {subject.method} on {device}")
-    found = largest_that_fits(subject, key, int(bound), catalogue.device(device), known)
+    found = largest_that_fits(subject, key, bound, catalogue.device(device), known)
     return {
         "method": subject.method,
         "device": device,
         "parameter": key,
-        "bound": int(bound),
+        "bound": bound,
         "largest": found,
     }
 
 
-def _sentence(limit: dict[str, Any]) -> str:
-    what = f"{limit['method']} on {limit['device']}"
-    if limit["largest"] is None:
-        return f"{what}: not even {limit['parameter']}=1 fits."
-    more = " (the search ended there)" if limit["largest"] == limit["bound"] else ""
-    return f"{what}: fits up to {limit['parameter']}={limit['largest']}{more}."
-
-
 def _say(text: str) -> None:
     typer.echo(text, err=True)
-
-
-def _print(rows: Sequence[ProfileRecord], key: str | None, ahead: bool) -> None:
-    """One table of one kind of figures: forecasts and measurements never share one."""
-    from rich.console import Console
-    from rich.table import Table
-
-    names: dict[str, list[str]] = {
-        "method": [row.method for row in rows],
-        "phase": [row.phase for row in rows],
-        "device": [row.device for row in rows],
-    }
-    if key:
-        names = {key: [_value(row, key) for row in rows]} | names
-    same = [values[0] for values in names.values() if len(set(values)) == 1]
-    varying = {name: values for name, values in names.items() if len(set(values)) > 1}
-    first, kind = rows[0], "forecast" if ahead else "measured"
-    budget = [] if key == BUDGET else [str(first.budget)]
-    where = [f"{first.protocol} v{first.version}", f"{first.tier} tier", first.dataset, *budget]
-    table = Table(title=", ".join([*where, *same, kind]))
-    for name in varying:
-        table.add_column(name, no_wrap=True)
-    for name in (f"{kind} peak, MiB", "fits", f"{kind} s a step", "steps", "in total"):
-        left = name == "fits"
-        table.add_column(name, justify="left" if left else "right", overflow="fold")
-    for index, row in enumerate(rows):
-        table.add_row(*(values[index] for values in varying.values()), *_cells(row))
-    console = Console()
-    console.print(table)
-    for row in rows:
-        if row.reason:
-            console.print(f"{row.method}, {row.phase}: {row.status}: {row.reason}.", markup=False)
-
-
-def _explain(allowed: Allowances) -> None:
-    """What the figures of a forecast mean."""
-    typer.echo(
-        f"Peaks forecast torch.cuda.max_memory_allocated. 'fits' allows for gaps "
-        f"({allowed.fragmentation:.0%}), workspaces ({allowed.workspace_bytes // 2**20} MiB) and "
-        f"the CUDA context ({allowed.context_bytes // 2**20} MiB). Times are by roofline, meant "
-        f"within a factor of {allowed.band:g}."
-    )
-
-
-def _value(row: ProfileRecord, key: str) -> str:
-    return str(row.budget.count if key == BUDGET else row.parameters[key])
-
-
-def _cells(row: ProfileRecord) -> tuple[str, ...]:
-    peak = "-" if row.peak_bytes is None else f"{row.peak_bytes / 2**20:,.1f}"
-    fits = {None: "-", True: "yes", False: "no"}[row.fits]
-    fits += f"; with {row.remedy}" if row.remedy else ""
-    step = "-" if row.seconds_per_step is None else f"{row.seconds_per_step:.4g}"
-    if len(row.seconds) > 1:
-        step += f" [{min(row.seconds):.4g}, {max(row.seconds):.4g}]"
-    steps = "-" if row.steps is None else f"{row.steps:,}"
-    return peak, fits, step, steps, _duration(row.seconds_total)
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "-"
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f}\N{NO-BREAK SPACE}{unit}"
-    return f"{seconds:.1f}\N{NO-BREAK SPACE}s"

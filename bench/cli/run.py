@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +18,7 @@ from bench.cli.options import (
     DeviceOption,
     JsonOption,
     MethodOption,
+    PrecisionOption,
     SeedsOption,
     StoreOption,
 )
@@ -58,11 +60,30 @@ def run(
         typer.Option("--split", help="test; or validation, for choices: test data stay unread."),
     ] = "test",
     device: DeviceOption = "auto",
-    executor: Annotated[str, typer.Option("--executor", help="local.")] = "local",
+    executor: Annotated[
+        str, typer.Option("--executor", help="local; or ray, for a cluster (docs/cluster.md).")
+    ] = "local",
     jobs: Annotated[
         int | None,
         typer.Option("--jobs", "-j", min=1, help="Worker processes. Default: one a core or GPU."),
     ] = None,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            "--ray-address",
+            help="The Ray cluster, `host:port` or `auto`; without it and `$RAY_ADDRESS` one is "
+            "started here.",
+        ),
+    ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--timeout",
+            min=1,
+            help="Seconds after which an expert, a distillation or a student is given up.",
+        ),
+    ] = None,
+    precision: PrecisionOption = "fp32",
     store: StoreOption = Path("runs"),
     data_root: DataRootOption = None,
     change: Annotated[
@@ -103,9 +124,12 @@ def run(
     Example: `bench run --protocol ipc-grid --method random --method dm --budget 1`
     """
     from bench import runner
+    from bench.executors import EXECUTORS
     from bench.trials import TRACKS
 
-    shared.known("executor", [executor], ["local"])
+    shared.known("executor", [executor], EXECUTORS)
+    if executor == "ray":
+        ray_address = ray_address or os.environ.get("RAY_ADDRESS")
     shared.known("split", [split], ["test", "validation"])
     shared.known("track", shared.names(track), TRACKS)
     methods = shared.names(method)
@@ -122,10 +146,14 @@ def run(
         changes=shared.changes(change),
         sweeps=shared.sweeps(sweep, methods),
         networks=shared.names(network),
+        precision=shared.precision(precision),
         store=store,
         data_root=data_root,
         device=device,
+        executor=executor,
         jobs=jobs,
+        ray_address=ray_address,
+        timeout=timeout,
         fresh=fresh,
     )
     plan = runner.plan(asked, read_data=not dry_run)
@@ -147,11 +175,11 @@ def run(
 def _forecast(plan: Plan, as_json: bool) -> None:
     from bench.cli import forecast
 
-    rows = forecast.rows(plan, _estimates(plan))
+    rows, asked = forecast.rows(plan, _estimates(plan)), forecast.asked_of_gpus(plan)
     if as_json:
-        typer.echo(json.dumps(forecast.as_dict(plan, rows)))
+        typer.echo(json.dumps(forecast.as_dict(plan, rows, asked)))
     else:
-        forecast.show(plan, rows)
+        forecast.show(plan, rows, asked)
 
 
 def _execute(plan: Plan, *, silent: bool) -> list[Record]:
@@ -161,9 +189,10 @@ def _execute(plan: Plan, *, silent: bool) -> list[Record]:
 
     if not plan.jobs:
         return runner.execute(plan, lambda event: None)
-    weights = _estimates(plan).by_trial(plan.jobs)
+    estimates = _estimates(plan)
+    weights = estimates.by_trial(plan.jobs)
     with Display(plan.jobs, weights, None if silent else _so_far(plan)) as display:
-        return runner.execute(plan, display)
+        return runner.execute(plan, display, estimates)
 
 
 def _so_far(plan: Plan) -> Callable[[list[Record]], RenderableType]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 
 from bench.profiling.catalogue import Device
 from bench.profiling.rules import Allowances
+
+_STRAIGHT_TRIES = 4
+"""Enough where peaks lie on a line: the answer, the number after it, and two lost to rounding."""
 
 
 def room_bytes(device: Device, allowances: Allowances) -> int:
@@ -19,24 +23,38 @@ def fits(peak_bytes: int, device: Device, allowances: Allowances) -> bool:
     return peak_bytes <= room_bytes(device, allowances)
 
 
-def largest(holds: Callable[[int], bool], low: int, high: int) -> int | None:
-    """The largest number from ``low`` to ``high`` that ``holds``, by bisection.
+def largest(peak: Callable[[int], int], room: int, low: int, high: int) -> int | None:
+    """The largest number from ``low`` to ``high`` whose peak is at most ``room``.
+
+    Peaks mostly lie near a straight line, so the next number to try is where the line through both
+    ends of the search meets ``room``. If a few such tries do not find it, every second one halves
+    what is left. The answer and the number after it have both been tried.
 
     Args:
-        holds: true up to some number and false beyond it.
+        peak: bytes at a number; never falls as numbers grow.
+        room: bytes that there are.
         low: the smallest number to try.
         high: the largest.
 
     Returns:
-        That number; ``None`` if not even ``low`` holds.
+        That number; ``None`` if not even ``low`` has room.
     """
-    if holds(high):
+    least, most = peak(low), peak(high)
+    if most <= room:
         return high
-    if not holds(low):
+    if least > room:
         return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if holds(middle) else (low, middle)
+    for attempt in count(1):
+        if high - low == 1:
+            break
+        straight = attempt <= _STRAIGHT_TRIES or attempt % 2
+        share = (room - least) / (most - least) if straight else 0.5
+        middle = min(max(low + int(share * (high - low)), low + 1), high - 1)
+        found = peak(middle)
+        if found <= room:
+            low, least = middle, found
+        else:
+            high, most = middle, found
     return low
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from bench import cards
 from bench.errors import InvalidValue, NotApplicable
 from bench.profiling.ledger import BLOCK_BYTES, DEVICE, Cost, Ledger
-from bench.profiling.phases import Phase, Steps, open_phase
+from bench.profiling.phases import Steps, open_phase
+from bench.profiling.records import Phase
 from bench.profiling.subject import Subject
 
 Work = Mapping[Cost, float]

@@ -12,7 +12,7 @@ import weakref
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -65,7 +65,7 @@ class Ledger(TorchDispatchMode):
     """Keeps account of the tensors on :data:`DEVICE` and of the operators that run there.
 
     Torch infers the shapes of most operators in Python, which takes longer than a kernel. They are
-    inferred once for operands of one kind and remembered.
+    inferred once for operands of one kind and remembered, for every later ledger too.
 
     Attributes:
         live_bytes: allocated now, in blocks.
@@ -76,6 +76,8 @@ class Ledger(TorchDispatchMode):
         block_bytes: what allocations are rounded up to.
     """
 
+    _known: ClassVar[dict[Any, _Known]] = {}
+
     def __init__(self, block_bytes: int = BLOCK_BYTES) -> None:
         super().__init__()
         self.live_bytes = 0
@@ -83,7 +85,6 @@ class Ledger(TorchDispatchMode):
         self.work: Counter[Cost] = Counter()
         self._block = block_bytes
         self._storages: dict[int, weakref.ref[torch.UntypedStorage]] = {}
-        self._known: dict[Any, _Known] = {}
 
     def forget_peak(self) -> None:
         """Look for the peak from here on, as ``torch.cuda.reset_peak_memory_stats`` does."""
@@ -93,19 +94,19 @@ class Ledger(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        key = (func, _kind(args), _kind(tuple(kwargs.items())))
+        key = (id(func), _kind(args), _kind(tuple(kwargs.items())) if kwargs else ())
         known = self._known.get(key)
         if known is not None and known.results is not None:
-            result = _again(known, args)
+            result = _again(known, args, kwargs)
         else:
             result = _run(func, args, kwargs)
             if known is None:
                 known = self._known[key] = _learn(func, args, kwargs, result)
         if known.cost is not FREE:
             self.work[known.cost] += 1
-        for value in _tensors(result):
-            if value.is_meta:
-                self._count(value.untyped_storage())
+            for value in (result,) if known.single else _tensors(result):
+                if value.is_meta:
+                    self._count(value.untyped_storage())
         return result
 
     def _count(self, storage: torch.UntypedStorage) -> None:
@@ -127,9 +128,12 @@ def _kind(value: Any) -> Any:
     """What decides an operator's result beside the data: hashable, equal for equal kinds."""
     if isinstance(value, Tensor):
         return value.shape, value.stride(), value.dtype, value.is_meta
+    kind = type(value)
     if isinstance(value, tuple | list):
         return tuple([_kind(part) for part in value])
-    return type(value), value
+    if kind is torch.Generator:  # decides the data alone
+        return kind
+    return kind, value
 
 
 def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -140,7 +144,7 @@ def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 
 def _learn(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> _Known:
-    operands = list(_tensors((args, tuple(kwargs.values()))))
+    operands = _operands(args, kwargs)
     results = result if isinstance(result, tuple | list) else (result,)
     single = isinstance(result, Tensor)
     made = [value for value in results if isinstance(value, Tensor)]
@@ -161,13 +165,13 @@ def _learn(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
     return _Known(results=tuple(recipes), single=single, cost=cost)
 
 
-def _again(known: _Known, args: tuple[Any, ...]) -> Any:
+def _again(known: _Known, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """New tensors like those that the operator returned before."""
     operands: list[Tensor] | None = None
     made: list[Any] = []
     for recipe in known.results or ():
         if isinstance(recipe, int):
-            operands = operands or list(_tensors(args))
+            operands = operands or _operands(args, kwargs)
             made.append(operands[recipe])
         elif recipe is None:
             made.append(None)
@@ -187,6 +191,11 @@ def _cost(
         flops=int(formula(*args, **kwargs, out_val=result)) if formula else 0,
         bytes_moved=sum(value.nbytes for value in touched if value.is_meta),
     )
+
+
+def _operands(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
+    """The tensors that an operator is given, ``out=`` included."""
+    return list(_tensors((args, tuple(kwargs.values()))))
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:

@@ -23,7 +23,8 @@ from bench.environment import choose_device, describe, use_full_precision
 from bench.errors import BenchError, InvalidValue, NotApplicable
 from bench.measure import LiveStorage, synchronize
 from bench.profiling.catalogue import device as catalogued
-from bench.profiling.phases import Phase, Steps, open_phase
+from bench.profiling.phases import Steps, open_phase
+from bench.profiling.records import Phase
 from bench.profiling.subject import Subject
 from bench.records import Environment
 

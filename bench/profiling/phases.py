@@ -12,20 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
 
 import torch
 
 from bench import cards
 from bench.data import SyntheticSet, SyntheticSource
 from bench.evaluation import start_training
-from bench.experts import _Expert
+from bench.experts import Expert
+from bench.profiling.records import Phase
 from bench.profiling.stand_ins import StandInExperts, StandInSet, open_task
 from bench.profiling.subject import Subject
 from bench.task import Task
-
-Phase = Literal["prepare", "distill", "evaluate"]
-PHASES: tuple[Phase, ...] = get_args(Phase)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +64,7 @@ def open_phase(
     )
 
 
-def own_preparation(subject: Subject, task: Task) -> list[_Expert]:
+def own_preparation(subject: Subject, task: Task) -> list[Expert]:
     """What the method does by itself before its first step; returns the experts it asked for."""
     cards.build(subject.method, subject.parameters).prepare(task)
     assert isinstance(task.experts, StandInExperts)

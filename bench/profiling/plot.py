@@ -13,12 +13,16 @@ from bench.profiling.subject import BUDGET
 FORMATS = ("png", "svg", "pdf")
 
 
-def check(path: Path) -> None:
-    """Whether a picture can be drawn to ``path``.
+def check(path: Path, values: Iterable[object]) -> None:
+    """Whether a curve over ``values`` can be drawn to ``path``.
 
     Raises:
-        InvalidValue: another kind of file, or the library that draws is not installed.
+        InvalidValue: another kind of file, something else than numbers, or the library that draws
+            is not installed.
     """
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise InvalidValue(f"--plot draws a curve over numbers, and {value!r} is none.")
     if path.suffix.removeprefix(".") not in FORMATS:
         raise InvalidValue(f"{path} is no picture; give a name that ends in {', '.join(FORMATS)}.")
     try:

@@ -14,8 +14,7 @@ from bench.planning import rules_hash
 from bench.profiling import capacity, catalogue, roofline
 from bench.profiling.forecast import Forecast, forecast
 from bench.profiling.measured import Setting, measure
-from bench.profiling.phases import Phase
-from bench.profiling.records import ProfileRecord
+from bench.profiling.records import Phase, ProfileRecord
 from bench.profiling.rules import Allowances
 from bench.profiling.subject import Subject
 
@@ -96,7 +95,7 @@ def largest_that_fits(
 ) -> int | None:
     """The largest value of ``key`` up to ``high`` at which distilling fits on ``device``.
 
-    Bisection over forecasts, none of them extrapolated in ``key``.
+    A search over forecasts, none of them extrapolated in ``key``.
 
     Args:
         subject: what is profiled.
@@ -105,12 +104,8 @@ def largest_that_fits(
         device: where it should fit.
         known: forecasts made so far.
     """
-    allowances = subject.rules.allowances
-
-    def holds(value: int) -> bool:
-        return capacity.fits(known.peak_bytes(subject.at(key, value)), device, allowances)
-
-    return capacity.largest(holds, 1, high)
+    room = capacity.room_bytes(device, subject.rules.allowances)
+    return capacity.largest(lambda value: known.peak_bytes(subject.at(key, value)), room, 1, high)
 
 
 class Cache:

@@ -6,15 +6,14 @@ records of trials: ``profiles/<protocol>-v<N>/<tier>/<dataset>/<method>.jsonl``,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bench.errors import BadFile
+from bench.errors import BadFile, BenchError
 from bench.files import canonical_json
-from bench.lines import append_line, lines
+from bench.lines import append_line
 from bench.records import (
     Count,
     Environment,
@@ -24,11 +23,17 @@ from bench.records import (
     Positive,
     Sha256,
     Time,
+    plain_name,
 )
 from bench.specs import Budget
 from bench.trials import Tier
 
+FOLDER = "profiles"
+"""Below a store, and below the folder that holds the published results."""
+
 Kind = Literal["measured", "forecast"]
+Phase = Literal["prepare", "distill", "evaluate"]
+PHASES: tuple[Phase, ...] = get_args(Phase)
 
 
 class ProfileRecord(BaseModel):
@@ -68,7 +73,7 @@ class ProfileRecord(BaseModel):
     dataset: Name
     budget: Budget
     network: Name
-    phase: Literal["prepare", "distill", "evaluate"]
+    phase: Phase
     kind: Kind
     device: Name
     emulated: Name | None = None
@@ -98,9 +103,10 @@ class ProfileRecord(BaseModel):
 
 
 def path_of(root: Path, record: ProfileRecord) -> Path:
-    """The file under ``root`` that a record belongs to."""
-    protocol = f"{record.protocol}-v{record.version}"
-    return root / "profiles" / protocol / record.tier / record.dataset / f"{record.method}.jsonl"
+    """The file under ``root`` that a record belongs to; a plain name at every level."""
+    parts = (f"{record.protocol}-v{record.version}", record.tier, record.dataset, record.method)
+    *folders, name = map(plain_name, parts)
+    return root.joinpath(FOLDER, *folders, f"{name}.jsonl")
 
 
 def append(root: Path, record: ProfileRecord) -> None:
@@ -112,19 +118,22 @@ def append(root: Path, record: ProfileRecord) -> None:
     append_line(path_of(root, record), canonical_json(record.as_dict()) + "\n")
 
 
-def read_all(root: Path) -> Iterator[ProfileRecord]:
-    """Every profile record under ``root``, file by file, oldest first.
+def parse(line: bytes, where: str) -> ProfileRecord:
+    """The record that a line states.
+
+    Args:
+        line: JSON.
+        where: names the line in messages.
 
     Raises:
-        BadFile: a line is no such record; the message names it.
+        BadFile: it is no such record.
     """
-    for path in sorted((root / "profiles").rglob("*.jsonl")):
-        for number, line in lines(path):
-            try:
-                yield ProfileRecord.model_validate_json(line, strict=True)
-            except ValidationError as error:
-                first = error.errors(include_url=False, include_input=False)[0]
-                where = ".".join(map(str, first["loc"]))
-                raise BadFile(
-                    f"{path}:{number} is no profile record: {where}: {first['msg']}."
-                ) from error
+    try:
+        return ProfileRecord.model_validate_json(line, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        fault = f"{'.'.join(map(str, first['loc'])) or 'the line'}: {first['msg']}"
+    except BenchError as error:  # a budget that cannot be
+        fault = str(error).rstrip(".")
+    printable = fault.encode("unicode_escape").decode("ascii")[:300]  # keys may be hostile
+    raise BadFile(f"{where} is no profile record: {printable}.")

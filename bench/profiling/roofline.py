@@ -18,8 +18,8 @@ from bench.profiling.catalogue import Device, devices
 from bench.profiling.forecast import Work
 from bench.profiling.rules import Allowances
 
-COPIED_BYTES = 64 * 2**20
-"""Size of the tensor whose copying measures bandwidth: larger than caches."""
+COPIED_BYTES = 256 * 2**20
+"""Size of the tensor whose copying measures bandwidth: larger than caches, longer than a launch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,12 +76,12 @@ def calibrate(allowances: Allowances, device: torch.device) -> Allowances:
 
 
 def calibrated(device: torch.device) -> Rates:
-    """The rates that the device at hand reaches now, by three small kernels."""
+    """The rates that the device at hand reaches now, by three kernels."""
     large = torch.ones(COPIED_BYTES // 4, device=device)
     copy, small = torch.empty_like(large), torch.ones(1, device=device)
     return Rates(
         flops_per_second=measure.flops_per_second(device),
-        bytes_per_second=2 * COPIED_BYTES / _seconds(device, lambda: copy.copy_(large), 1),
+        bytes_per_second=2 * COPIED_BYTES / _seconds(device, lambda: copy.copy_(large), 2),
         operator_seconds=_seconds(device, lambda: small.add_(1), 200),
     )
 

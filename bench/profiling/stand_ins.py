@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bench import networks
 from bench.data import DENSE_LIMIT_BYTES, RealSet
-from bench.experts import Experts, _Expert
+from bench.experts import Expert, Experts
 from bench.preprocessing import Preprocessing
 from bench.profiling.subject import Subject
 from bench.randomness import generator
@@ -89,16 +89,16 @@ class StandInExperts(Experts):
         asked_for: every expert that was asked for, with the recipe it would be trained by.
     """
 
-    asked_for: dict[str, _Expert] = field(default_factory=dict)
+    asked_for: dict[str, Expert] = field(default_factory=dict)
 
-    def _load_or_train(self, expert: _Expert) -> dict[str, Tensor]:
+    def _load_or_train(self, expert: Expert, *, wait: bool) -> dict[str, Tensor]:
         self.asked_for[self._key(expert)] = expert
         kind = f"{expert.network}, {expert.recipe.epochs} epochs"
         if kind not in self._served:
             self._served[kind] = self._made_up(expert)
         return self._served[kind]
 
-    def _made_up(self, expert: _Expert) -> dict[str, Tensor]:
+    def _made_up(self, expert: Expert) -> dict[str, Tensor]:
         rng = generator("stand-in experts", expert.network)
         network = networks.build(expert.network, self.real.spec, rng)
         start = networks.flatten(network)

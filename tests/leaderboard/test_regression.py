@@ -24,6 +24,7 @@ from leaderboard.regression.grid import Cell
 from leaderboard.regression.judgement import judge, passes
 from leaderboard.regression.measurement import Measured
 from tests import fakes
+from tests.leaderboard.shapes import misfits
 
 BASELINE = Path("baseline.json")
 
@@ -185,7 +186,9 @@ def failed(result: Result) -> set[str]:
 
 def test_the_gate_passes_on_what_it_was_calibrated_with(gate: pytest.MonkeyPatch) -> None:
     assert "All checks passed." in call().stdout
-    assert json.loads(call("--json").stdout)["passed"] is True
+    printed = json.loads(call("--json").stdout)
+    assert printed["passed"] is True
+    assert misfits("check", printed) == []
 
 
 def test_the_gate_fails_when_the_evaluation_is_spoiled_by_two_points(
@@ -193,14 +196,14 @@ def test_the_gate_fails_when_the_evaluation_is_spoiled_by_two_points(
 ) -> None:
     true = training.predictions
 
-    def spoiled(network: Any, real: Any) -> Tensor:
-        predicted = true(network, real).clone()
+    def spoiled(network: Any, real: Any, *precision: Any) -> Tensor:
+        predicted = true(network, real, *precision).clone()
         right = (predicted == real.labels).nonzero()[:, 0]
         wrong = right[: max(1, round(0.02 * len(predicted)))]
         predicted[wrong] = (predicted[wrong] + 1) % len(real.spec.classes)
         return predicted
 
-    gate.setattr("bench.evaluation.predictions", spoiled)
+    gate.setattr("bench.evaluation.students.predictions", spoiled)
     assert failed(call("--json")) == {"accuracy"}
 
 

@@ -12,7 +12,7 @@ import torch
 from bench import plugins
 from bench.planning import rules_hash
 from bench.profiling.forecast import Forecast, forecast
-from bench.profiling.phases import PHASES, Phase
+from bench.profiling.records import PHASES, Phase
 from bench.profiling.rules import load_rules
 from bench.trials import TIERS
 from tests.profiling.conftest import MakeSubject

@@ -103,6 +103,15 @@ def test_what_is_remembered_has_the_shape_that_torch_infers() -> None:
         )
 
 
+def test_results_that_are_written_to_a_given_tensor_are_that_tensor() -> None:
+    with Ledger() as ledger:
+        first, given = (torch.empty(3, device=DEVICE) for _ in range(2))
+        for _ in range(2):  # the second time from memory
+            assert torch.add(first, 1, out=given) is given
+        assert ledger.live_bytes == 2 * BLOCK_BYTES
+        assert torch.add(first, 1, out=first) is first
+
+
 def test_a_number_and_its_equal_of_another_type_are_told_apart() -> None:
     with Ledger():
         whole = torch.zeros(3, dtype=torch.int64, device=DEVICE)

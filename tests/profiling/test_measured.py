@@ -14,7 +14,8 @@ from bench.measure import LiveStorage
 from bench.profiling import measured
 from bench.profiling.forecast import forecast
 from bench.profiling.measured import Setting, measure
-from bench.profiling.phases import PHASES, open_phase
+from bench.profiling.phases import open_phase
+from bench.profiling.records import PHASES
 from tests.profiling.conftest import MakeSubject
 
 HERE = Setting(device="cpu", emulate=None, threads=1)

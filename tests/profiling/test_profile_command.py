@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench.profiling.records import read_all
+from leaderboard.profile_files import read
 
 FORECAST = ["profile", "--tier", "quick", "--forecast", "rtx4090,a100-80gb"]
 
@@ -36,7 +36,7 @@ def test_a_sweep_is_a_table_records_and_a_picture(bench: Any, tmp_path: Path) ->
     assert code == 0
     assert "forecast peak" in out
     assert "measured" not in out
-    rows = list(read_all(tmp_path / "runs"))
+    rows = read([tmp_path / "runs"]).records
     assert [row.parameters["matching_steps"] for row in rows] == [1, 1, 2, 2, 4, 4]
     assert (tmp_path / "curve.svg").read_text().startswith("<?xml")
 
@@ -72,6 +72,13 @@ def test_the_largest_number_that_fits_is_searched(bench: Any) -> None:
         (["--method", "mtt", "--sweep", "budget=1", "--plot", "a.txt"], "is no picture"),
         (["--method", "mtt", "--dataset", "imagenet"], "Did you mean"),
         (["--method", "mtt", "--forecast", "t4", "--largest", "budget"], "not of the form"),
+        (["--method", "mtt", "--largest", "budget=50"], "add --forecast"),
+        (["--method", "mtt", "--forecast", "t4", "--emulate", "t4"], "--emulate is for measuring"),
+        (["--method", "mtt", "--forecast", "t4", "--device", "cpu"], "--device is for measuring"),
+        (
+            ["--method", "mtt", "--sweep", "gradient=unrolled,adjoint", "--plot", "a.svg"],
+            "'unrolled' is none",
+        ),
     ],
 )
 def test_impossible_wishes_get_one_sentence_and_exit_2(

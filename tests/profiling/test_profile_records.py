@@ -8,8 +8,9 @@ import pytest
 
 from bench import records as trial_records
 from bench.errors import BadFile
+from bench.lines import lines
 from bench.profiling.profile import Cache, forecast_rows
-from bench.profiling.records import append, path_of, read_all
+from bench.profiling.records import append, parse, path_of
 from tests.profiling.conftest import MakeSubject
 
 
@@ -22,9 +23,19 @@ def test_what_is_appended_is_read_again(subject: MakeSubject, tmp_path: Path) ->
     rows = forecasts(subject)
     for row in rows:
         append(tmp_path, row)
-    assert list(read_all(tmp_path)) == rows
+    path = path_of(tmp_path, rows[0])
+    assert [parse(line, "") for _, line in lines(path)] == rows
     expected = tmp_path / "profiles" / "efficiency-v1" / "quick" / "digits" / "dm.jsonl"
-    assert path_of(tmp_path, rows[0]) == expected
+    assert path == expected
+
+
+@pytest.mark.parametrize("name", ["../../../elsewhere", "/elsewhere", ".hidden", "a/b", "..", ""])
+def test_no_name_leads_out_of_the_folder(subject: MakeSubject, tmp_path: Path, name: str) -> None:
+    for field in ("method", "dataset"):
+        row = forecasts(subject)[0].model_copy(update={field: name})
+        path = path_of(tmp_path, row)
+        assert path.resolve().is_relative_to((tmp_path / "profiles").resolve())
+        assert len(path.relative_to(tmp_path).parts) == 5
 
 
 def test_records_of_trials_are_read_without_those_of_profiles(
@@ -36,15 +47,9 @@ def test_records_of_trials_are_read_without_those_of_profiles(
 
 
 @pytest.mark.parametrize("line", ['{"schema": 2}', "{}", '{"peak_bytes": -1}'])
-def test_a_foreign_line_is_refused_with_its_place(
-    subject: MakeSubject, tmp_path: Path, line: str
-) -> None:
-    row = forecasts(subject)[0]
-    append(tmp_path, row)
-    path = path_of(tmp_path, row)
-    path.write_text(path.read_text() + line + "\n")
+def test_a_foreign_line_is_refused_with_its_place(line: str) -> None:
     with pytest.raises(BadFile, match=r"dm\.jsonl:2 is no profile record"):
-        list(read_all(tmp_path))
+        parse(line.encode(), "dm.jsonl:2")
 
 
 def test_forecasts_for_two_devices_share_the_peak_and_differ_in_time(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -15,11 +16,23 @@ import pytest
 
 from bench import runner
 from bench.errors import MissingData
-from bench.executors import _how_it_ended
+from bench.executors.local import _how_it_ended
+from bench.profiling.catalogue import devices
+from bench.records import Record
 from bench.store import Store
 from bench.worker import Event, Finished
 from tests.test_runner import options
 from tests.test_worker import phases
+
+
+def facts(made: list[Record]) -> dict[str, Any]:
+    """Everything of the records by id but when, where and at what cost."""
+    return {
+        record.id: record.model_dump(exclude={"time", "environment", "cost"})
+        | {"stored_bytes": record.cost.stored_bytes}
+        for record in made
+    }
+
 
 pytestmark = pytest.mark.usefixtures("registered")
 
@@ -66,6 +79,63 @@ def test_what_the_user_must_put_right_stops_every_worker(store: Store) -> None:
     assert not multiprocessing.active_children()
     with store.lock():  # and the store is free again
         pass
+
+
+@pytest.mark.slow
+def test_a_trial_that_hangs_is_recorded_and_the_rest_goes_on(store: Store) -> None:
+    changes = {"slow": {"iterations": 100_000}}
+    asked = options(store, "slow", "walk", jobs=1, changes=changes, timeout=20)
+    made = runner.execute(runner.plan(asked), lambda event: None)
+    assert {record.method.name: (record.status, record.reason) for record in made} == {
+        "slow": ("failed", "TimeoutError: not done after 20 s (--timeout)"),
+        "walk": ("ok", ""),
+    }
+    assert len(made) == 4
+    again = runner.plan(asked)
+    assert {job.distillation.method for job in again.jobs} == {"slow"}
+
+
+@pytest.mark.slow
+def test_workers_record_what_one_process_alone_records(store: Store, tmp_path: Path) -> None:
+    wrong = ("declines", "diverges", "gives-nan", "overspends", "raises", "runs-out-of-memory")
+    made = runner.execute(
+        runner.plan(options(store, *wrong, "walk", "whole", jobs=2)), lambda event: None
+    )
+    alone = options(Store(tmp_path / "alone"), *wrong, "walk", "whole")
+    assert facts(runner.execute(runner.plan(alone), lambda event: None)) == facts(made)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--executor", "rey"), "Did you mean 'ray'"),
+        (("--ray-address", "auto"), "--ray-address belongs to --executor ray"),
+        (("--executor", "ray", "--ray-address", "127.0.0.1:1", "--jobs", "2"), "--jobs is for one"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(
+    bench: Any, arguments: tuple[str, ...], sentence: str
+) -> None:
+    code, _, err = bench("run", "-p", "tiny-grid", "-m", "walk", "--device", "cpu", *arguments)
+    assert code == 2
+    assert sentence in " ".join(err.split())
+
+
+def test_a_plan_of_the_paper_tier_is_forecast_for_every_device(bench: Any) -> None:
+    asked = ("-t", "paper", "-m", "random", "-d", "cifar10", "-b", "1", "--seeds", "2")
+    code, out, _ = bench("run", "--dry-run", *asked, "--json")
+    plan = json.loads(out)
+    assert code == 0
+    assert plan["trials"] == 4
+    assert set(plan["forecast"]["seconds"]) == set(devices())
+    assert min(kinds["evaluate"] for kinds in plan["forecast"]["seconds"].values()) > 0
+    assert plan["forecast"]["unknown"] == 0
+    # two sets of ten images of three channels with their labels
+    assert plan["forecast"]["disk_bytes"]["synthetic sets"] == 2 * 10 * (4 * 3 * 32 * 32 + 8)
+    code, out, _ = bench("run", "--dry-run", *asked)
+    assert code == 0
+    assert "Forecast GPU hours" in out
+    assert "h100" in out
 
 
 @pytest.mark.parametrize(

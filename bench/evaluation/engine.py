@@ -1,0 +1,199 @@
+"""One door to every way of training students, and the choice between them.
+
+============ ===================================================================================
+strategy     how students are trained
+============ ===================================================================================
+reference    one after the other by the plain loop: the oracle
+compiled     one after the other, their common step compiled
+parallel     side by side on the CPU, one thread each, by the plain loop
+parallel-compiled  side by side on the CPU, one thread each, their common step compiled
+vectorised   all together as one program; a CUDA graph on CUDA
+============ ===================================================================================
+
+All give a student the same initial weights, the same order of images and the same augmentation, so
+results differ by rounding alone. ``auto`` chooses by facts of the trial (device, network, recipe,
+counted work, number of seeds), never by measured time: the same trial is always trained in the
+same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Literal, get_args
+
+from bench import networks
+from bench.data import RealSet, SyntheticSet, SyntheticSource
+from bench.errors import InvalidValue, UnknownName
+from bench.evaluation import compiled, memory, parallel, reference, vectorised
+from bench.evaluation.functional import is_pure
+from bench.evaluation.outcome import Assignment, EpochReport, Outcome
+from bench.evaluation.precision import arithmetic
+from bench.evaluation.students import Train, outcomes
+from bench.generators import SyntheticGenerator
+from bench.randomness import generator
+from bench.recipes import Recipe
+from bench.specs import DatasetSpec
+
+Strategy = Literal["reference", "compiled", "parallel", "parallel-compiled", "vectorised"]
+STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
+Choice = Literal["auto"] | Strategy
+"""What can be asked for."""
+
+COMPILING_PAYS = 2e13
+"""Floating-point operations of a student's training from which its step is compiled.
+
+Compiling costs a core 20 to 60 seconds, and at some 10¹¹ operations a second the plain loop takes
+200 seconds for this many, of which the compiled one saves a third.
+"""
+
+PARALLEL_PAYS = 1e12
+"""Floating-point operations from which students train side by side; below, Python's lock binds."""
+
+
+def evaluate(
+    source: SyntheticSource,
+    network: str,
+    recipe: Recipe,
+    test: RealSet,
+    seeds: Sequence[int],
+    *,
+    report: EpochReport | None = None,
+    strategy: Choice = "auto",
+) -> list[Outcome]:
+    """Train one fresh student a seed and test it once.
+
+    A seed's result does not depend on the other seeds, beyond rounding.
+
+    Args:
+        source: what the students train on; moved to the device of ``test``.
+        network: the students' network.
+        recipe: how they are trained.
+        test: the test images; read here alone, after the last epoch.
+        seeds: one student each.
+        report: called after each epoch of a student, maybe from another thread.
+        strategy: how to train; ``auto`` chooses.
+
+    Raises:
+        NotApplicable: the network cannot take these images, or the loss needs other labels.
+        Diverged: a student's loss became NaN or infinite.
+        UnknownName: no such strategy.
+        InvalidValue: a strategy or a precision that does not go with the device or the network.
+        OutOfMemoryError: not even one student fits.
+    """
+    assignment = Assignment(
+        source=source.to(test.device), network=network, recipe=recipe, test=test
+    )
+    chosen = choose(assignment, len(seeds)) if strategy == "auto" else strategy
+    check(chosen, assignment)
+    with arithmetic(recipe.precision, test.device):
+        found = _RUNS[chosen](assignment, list(seeds), report)
+    return [replace(outcome, strategy=chosen) for outcome in found]
+
+
+def choose(assignment: Assignment, students: int) -> Strategy:
+    """The strategy for as many students as there are seeds."""
+    device = assignment.test.device
+    if device.type == "cuda":
+        return "vectorised" if _is_pure(assignment) else "reference"
+    work = training_flops(assignment)
+    compiles = work >= COMPILING_PAYS and _is_pure(assignment) and compiled.available(device)
+    if students > 1 and work >= PARALLEL_PAYS:
+        return "parallel-compiled" if compiles else "parallel"
+    return "compiled" if compiles else "reference"
+
+
+def check(strategy: str, assignment: Assignment) -> None:
+    """Whether the strategy can train these students.
+
+    Raises:
+        UnknownName: no such strategy.
+        InvalidValue: it cannot.
+    """
+    if strategy not in STRATEGIES:
+        raise UnknownName("strategy", strategy, ("auto", *STRATEGIES))
+    device = assignment.test.device
+    if strategy.startswith("parallel") and device.type != "cpu":
+        raise InvalidValue(
+            f"Students train side by side in threads on the CPU alone, not on {device}; "
+            f"take 'vectorised'."
+        )
+    if strategy in ("compiled", "parallel-compiled", "vectorised") and not _is_pure(assignment):
+        raise InvalidValue(
+            f"{assignment.network} has dropout, which draws as it computes; such a network is "
+            f"trained by 'reference' or 'parallel', not {strategy!r}."
+        )
+    if "compiled" in strategy and not compiled.available(device):
+        raise InvalidValue(
+            f"The strategy {strategy!r} needs a C++ compiler; install g++ or take 'parallel'."
+        )
+
+
+def training_flops(assignment: Assignment) -> float:
+    """Floating-point operations of one student's training, counted: a step is three forwards."""
+    per_image = _forward_flops(assignment.network, assignment.test.spec)
+    return 3 * per_image * _images_an_epoch(assignment.source) * assignment.recipe.epochs
+
+
+def _images_an_epoch(source: SyntheticSource) -> int:
+    """How many images one epoch has; 0 for a kind of source that cannot be asked."""
+    if isinstance(source, SyntheticGenerator):
+        return source.shape.num_classes * source.per_class
+    return len(source) if isinstance(source, SyntheticSet | RealSet) else 0
+
+
+def _is_pure(assignment: Assignment) -> bool:
+    teachers = assignment.of_the_teachers()
+    names = [assignment.network, *([teachers.network] if teachers else [])]
+    return all(_network_is_pure(name, assignment.test.spec) for name in names)
+
+
+@lru_cache
+def _network_is_pure(name: str, spec: DatasetSpec) -> bool:
+    return is_pure(networks.build(name, spec, generator("engine")))
+
+
+@lru_cache
+def _forward_flops(name: str, spec: DatasetSpec) -> float:
+    return networks.forward_flops(name, spec)
+
+
+Run = Callable[[Assignment, Sequence[int], EpochReport | None], list[Outcome]]
+
+
+def _one_by_one(train: Train) -> Run:
+    def run(
+        assignment: Assignment, seeds: Sequence[int], report: EpochReport | None
+    ) -> list[Outcome]:
+        return [outcomes(assignment, [seed], train, report)[0] for seed in seeds]
+
+    return run
+
+
+def _side_by_side(train: Train) -> Run:
+    def run(
+        assignment: Assignment, seeds: Sequence[int], report: EpochReport | None
+    ) -> list[Outcome]:
+        return parallel.side_by_side(
+            lambda seed: outcomes(assignment, [seed], train, report)[0], seeds
+        )
+
+    return run
+
+
+def _together(
+    assignment: Assignment, seeds: Sequence[int], report: EpochReport | None
+) -> list[Outcome]:
+    return memory.in_groups(
+        lambda group: outcomes(assignment, group, vectorised.train_all, report), seeds
+    )
+
+
+_RUNS: dict[str, Run] = {
+    "reference": _one_by_one(reference.train_all),
+    "compiled": _one_by_one(compiled.train_all),
+    "parallel": _side_by_side(reference.train_all),
+    "parallel-compiled": _side_by_side(compiled.train_all),
+    "vectorised": _together,
+}

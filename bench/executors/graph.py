@@ -1,0 +1,177 @@
+"""A run as a graph: expert buffers, then distillations, then students.
+
+Nodes are plain data, so that any executor can send them to where they are done; torch is not
+imported here.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.failures import Failed
+from bench.files import digest
+from bench.planning import Job
+from bench.trials import Distillation, Trial
+
+if TYPE_CHECKING:
+    from bench.experts import Expert
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """A piece of work that one worker does at a stretch.
+
+    Attributes:
+        key: its address in the graph.
+        job: key of the distillation under whose name its progress is shown.
+        needs: keys of the nodes that must have ended before.
+    """
+
+    key: str
+    job: str
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainExpert(Node):
+    """Train one expert on the data of ``plan``."""
+
+    plan: Distillation
+    expert: Expert
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distil(Node):
+    """Make one synthetic source and keep it in the store."""
+
+    plan: Distillation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examine(Node):
+    """Train and test one student; ``trials`` share its outcome."""
+
+    trials: tuple[Trial, ...]
+
+
+Wanted = Callable[[Trial], Iterable["Expert"]]
+"""The experts that a trial's student asks for."""
+
+WantedBy = Callable[[Distillation], Iterable["Expert"]]
+"""The experts that a distillation asks for."""
+
+
+def students(job: Job) -> list[Examine]:
+    """The different students of a job, in the order of its trials."""
+    grouped: dict[str, list[Trial]] = {}
+    for trial in job.trials:
+        grouped.setdefault(trial.evaluation_key, []).append(trial)
+    return [
+        Examine(key=f"student {key}", job=job.distillation.key, trials=tuple(members))
+        for key, members in grouped.items()
+    ]
+
+
+def build(jobs: Iterable[Job], for_source: WantedBy, for_student: Wanted) -> list[Node]:
+    """Every node of ``jobs`` once, each after those that it needs.
+
+    Args:
+        jobs: what is left of a plan.
+        for_source: the experts that a distillation asks for.
+        for_student: the experts that a student of a trial asks for.
+    """
+    nodes: dict[str, Node] = {}
+
+    def experts(wanted: Iterable[Expert], plan: Distillation, job: str) -> list[str]:
+        keys = []
+        for expert in wanted:
+            real = [plan.dataset, plan.checksum, plan.preprocessing, plan.split]
+            key = f"expert {digest([real, expert.as_dict()])}"
+            nodes.setdefault(key, TrainExpert(key=key, job=job, plan=plan, expert=expert))
+            keys.append(key)
+        return keys
+
+    def source(plan: Distillation, job: str) -> str:
+        key = f"source {plan.key}"
+        if key not in nodes:
+            needs = tuple(experts(for_source(plan), plan, job))
+            nodes[key] = Distil(key=key, job=job, needs=needs, plan=plan)
+        return key
+
+    for job in jobs:
+        for student in students(job):
+            trial = student.trials[0]
+            needs = experts(for_student(trial), trial.distillation, student.job)
+            if trial.budget.kind != "full":  # the whole training set is not stored again
+                needs += [source(plan, student.job) for plan in trial.sources]
+            nodes[student.key] = Examine(
+                key=student.key, job=student.job, needs=tuple(needs), trials=student.trials
+            )
+    return list(nodes.values())
+
+
+def urgencies(nodes: Sequence[Node], seconds: Mapping[str, float]) -> dict[str, float]:
+    """For each node the expected seconds of the longest chain that begins with it.
+
+    Work on long chains first leaves no long piece for the end, when other workers are idle.
+
+    Args:
+        nodes: each after those that it needs.
+        seconds: expected for a node by key; others are taken to be instant.
+    """
+    longest: dict[str, float] = defaultdict(float)  # the longest chain that waits for a node
+    found: dict[str, float] = {}
+    for node in reversed(nodes):
+        found[node.key] = seconds.get(node.key, 0.0) + longest[node.key]
+        for key in node.needs:
+            longest[key] = max(longest[key], found[node.key])
+    return found
+
+
+class Agenda:
+    """What of a graph may be begun now, and how what has ended went.
+
+    Args:
+        nodes: each after those that it needs.
+        seconds: expected for a node by key; the longest chain is begun first, among equals the
+            first in order.
+    """
+
+    def __init__(self, nodes: Sequence[Node], seconds: Mapping[str, float]) -> None:
+        urgent = urgencies(nodes, seconds)
+        self._places = {
+            node.key: (-urgent[node.key], index, node) for index, node in enumerate(nodes)
+        }
+        self._missing = {node.key: len(set(node.needs)) for node in nodes}
+        self._waiting: dict[str, list[Node]] = defaultdict(list)
+        for node in nodes:
+            for key in set(node.needs):
+                self._waiting[key].append(node)
+        self._failures: dict[str, Failed] = {}
+        self._ready = [self._places[node.key] for node in nodes if not node.needs]
+        heapq.heapify(self._ready)
+
+    def __bool__(self) -> bool:
+        """Whether anything may be begun now."""
+        return bool(self._ready)
+
+    def take(self) -> Node:
+        """The most urgent node that may be begun."""
+        return heapq.heappop(self._ready)[2]
+
+    def failure_before(self, node: Node) -> Failed | None:
+        """How something that ``node`` needs went wrong, if it did."""
+        return next((self._failures[key] for key in node.needs if key in self._failures), None)
+
+    def end(self, node: Node, failure: Failed | None = None) -> None:
+        """Note that ``node`` has ended; what waited for nothing else may be begun."""
+        if failure is not None:
+            self._failures[node.key] = failure
+        for other in self._waiting.pop(node.key, ()):
+            self._missing[other.key] -= 1
+            if not self._missing[other.key]:
+                heapq.heappush(self._ready, self._places[other.key])

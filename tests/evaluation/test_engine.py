@@ -1,0 +1,171 @@
+"""The engine's choice, its refusals, and what it does when memory is short."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from bench.errors import InvalidValue, UnknownName
+from bench.evaluation import STRATEGIES, compiled, engine, evaluate
+from bench.evaluation.memory import in_groups
+from bench.evaluation.precision import arithmetic
+from bench.recipes import KnowledgeDistillation, Recipe
+from tests.evaluation.students import CPU, PLAIN, assignment, hard_set
+from tests.fakes import NETWORK, NoiseGenerator, tiny_pair
+
+
+def chosen(students: int, network: str = NETWORK, **recipe: Any) -> str:
+    given = assignment(replace(PLAIN, **recipe), network=network)
+    return engine.choose(given, students)
+
+
+def test_a_short_training_stays_with_the_reference_however_many_seeds() -> None:
+    assert chosen(1) == chosen(5) == "reference"
+
+
+def test_longer_trainings_run_side_by_side_and_the_longest_are_compiled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(compiled, "available", lambda device: True)
+    work = engine.training_flops(assignment())
+    monkeypatch.setattr(engine, "PARALLEL_PAYS", 10 * work)
+    monkeypatch.setattr(engine, "COMPILING_PAYS", 100 * work)
+    assert [chosen(5, epochs=7 * longer) for longer in (9, 11, 101)] == [
+        "reference",
+        "parallel",
+        "parallel-compiled",
+    ]
+    assert [chosen(1, epochs=7 * longer) for longer in (11, 101)] == ["reference", "compiled"]
+
+
+def test_without_a_compiler_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "available", lambda device: False)
+    monkeypatch.setattr(engine, "COMPILING_PAYS", 0)
+    assert chosen(1) == "reference"
+    with pytest.raises(InvalidValue, match="C\\+\\+ compiler"):
+        evaluate(hard_set(), NETWORK, PLAIN, tiny_pair().test, [0], strategy="compiled")
+
+
+def test_the_work_of_a_training_is_counted_by_images_and_epochs() -> None:
+    once, twice = (
+        engine.training_flops(assignment(replace(PLAIN, epochs=epochs))) for epochs in (7, 14)
+    )
+    # convolution 1→8 of 8×8 maps, then 128 numbers to 3 classes; forward and twice backward
+    assert once == 3 * 7 * 9 * (2 * 8 * 9 * 64 + 2 * 8 * 16 * 3)
+    assert twice == 2 * once
+
+
+def test_a_source_that_cannot_be_counted_is_trained_by_the_reference() -> None:
+    source = NoiseGenerator(labels=torch.arange(6) % 3)
+    assert engine.choose(assignment(source=source), 5) == "reference"
+    assert not source.asked
+
+
+@pytest.mark.parametrize("strategy", ["compiled", "vectorised", "parallel-compiled"])
+def test_dropout_goes_with_plain_loops_alone(strategy: Any) -> None:
+    rule = KnowledgeDistillation(teacher="vit")
+    for recipe, network in ((PLAIN, "vit"), (replace(PLAIN, distillation=rule), NETWORK)):
+        with pytest.raises(InvalidValue, match="dropout"):
+            engine.check(strategy, assignment(recipe, network=network))
+
+
+def test_an_unknown_strategy_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UnknownName, match="vectorised"):
+        evaluate(hard_set(), NETWORK, PLAIN, tiny_pair().test, [0], strategy="fast")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("strategy", ["reference", "parallel", "vectorised"])
+def test_an_outcome_says_how_it_was_reached(strategy: Any) -> None:
+    found = evaluate(hard_set(), NETWORK, PLAIN, tiny_pair().test, [4, 2], strategy=strategy)
+    assert [(one.seed, one.strategy) for one in found] == [(4, strategy), (2, strategy)]
+    assert strategy in STRATEGIES
+
+
+@pytest.mark.parametrize("strategy", ["reference", "parallel", "vectorised"])
+def test_each_epoch_of_each_seed_is_reported_once(strategy: Any) -> None:
+    told: list[tuple[int, int, int]] = []
+    evaluate(
+        hard_set(),
+        NETWORK,
+        PLAIN,
+        tiny_pair().test,
+        [4, 2],
+        strategy=strategy,
+        report=lambda *args: told.append(args),
+    )
+    assert sorted(told) == [(seed, done, 7) for seed in (2, 4) for done in range(1, 8)]
+
+
+def test_torch_keeps_its_threads_while_students_run_side_by_side() -> None:
+    before = torch.get_num_threads()
+    evaluate(hard_set(), NETWORK, PLAIN, tiny_pair().test, [0, 1], strategy="parallel")
+    assert torch.get_num_threads() == before
+
+
+def room_for(most: int, asked: list[list[int]]) -> Any:
+    def work(seeds: Sequence[int]) -> list[int]:
+        asked.append(list(seeds))
+        if len(seeds) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return [10 * seed for seed in seeds]
+
+    return work
+
+
+@pytest.mark.parametrize(
+    ("most", "groups"),
+    [
+        (5, [[0, 1, 2, 3, 4]]),
+        (3, [[0, 1, 2, 3, 4], [0, 1, 2], [3, 4]]),
+        (1, [[0, 1, 2, 3, 4], [0, 1, 2], [0, 1], [0], [1], [2], [3], [4]]),
+    ],
+)
+def test_a_group_that_does_not_fit_is_halved(most: int, groups: list[list[int]]) -> None:
+    asked: list[list[int]] = []
+    assert in_groups(room_for(most, asked), range(5)) == [0, 10, 20, 30, 40]
+    assert asked == groups
+
+
+def test_one_student_that_does_not_fit_is_out_of_memory() -> None:
+    with pytest.raises(torch.OutOfMemoryError):
+        in_groups(room_for(0, []), range(2))
+
+
+def test_halved_groups_reach_the_same_outcomes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def outcomes() -> list[bytes]:
+        test, seeds = tiny_pair().test, [0, 1, 2]
+        found = evaluate(hard_set(), NETWORK, PLAIN, test, seeds, strategy="vectorised")
+        return [one.correct for one in found]
+
+    together, train = outcomes(), engine.vectorised.train_all
+
+    def short(given: Any, students: Any, *rest: Any) -> Any:
+        if len(students) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return train(given, students, *rest)
+
+    monkeypatch.setattr(engine.vectorised, "train_all", short)
+    assert outcomes() == together
+
+
+def test_tf32_is_for_cuda_and_put_back_afterwards() -> None:
+    with pytest.raises(InvalidValue, match="tf32"), arithmetic("tf32", CPU):
+        pass
+    with arithmetic("tf32", torch.device("cuda")):
+        assert torch.backends.cuda.matmul.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+
+
+def test_bf16_rounds_the_forward_pass_and_keeps_the_weights_in_float32() -> None:
+    test = tiny_pair().test
+    recipe = Recipe(epochs=3, batch=4)
+    exact, rounded = (
+        evaluate(hard_set(), NETWORK, replace(recipe, precision=name), test, [0])[0].loss
+        for name in ("fp32", "bf16")
+    )
+    assert exact != rounded
+    assert rounded == pytest.approx(exact, rel=0.1)

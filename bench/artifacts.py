@@ -295,7 +295,9 @@ def _generator_from(
         )
         return _checked_generator(generator)
     except TypeError as error:
-        raise BadFile(f"{path} describes no generator of this version: {error}.") from error
+        raise BadFile(
+            f"{path} describes no generator of this version by {', '.join(map(repr, numbers))}."
+        ) from error
     except (ContractError, InvalidValue, NotApplicable) as error:
         raise BadFile(f"{path} contradicts itself: {error}") from error
 

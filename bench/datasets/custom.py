@@ -18,8 +18,9 @@ from bench.datasets.arrays import statistics
 from bench.datasets.dataset import Part, Reading
 from bench.datasets.images import Collection, Survey, decode, survey
 from bench.datasets.layouts import Collections
+from bench.datasets.parsing import parsing
 from bench.datasets.split import kept_and_held_out
-from bench.errors import BadFile, InvalidValue
+from bench.errors import BadFile, InvalidValue, printable
 from bench.specs import DatasetSpec
 
 TEST_ONE_IN = 5
@@ -59,7 +60,9 @@ class Custom:
                 f"{match['name']!r} is a registered dataset; choose another name for yours."
             )
         size = int(match["size"]) if match["size"] else None
-        return cls(match["name"], Path(match["path"]).expanduser().absolute(), size)
+        with parsing(match["path"]):  # a home of nobody
+            root = Path(match["path"]).expanduser().absolute()
+        return cls(match["name"], root, size)
 
     @property
     def spec(self) -> None:
@@ -72,14 +75,15 @@ class Custom:
 
     def files(self) -> tuple[Path, ...]:
         """Every file that is read."""
-        return layouts.files(self.root)
+        with parsing(self.root):  # no path at all
+            return layouts.files(self.root)
 
     def missing(self) -> str:
         """One sentence: what was looked for."""
         state = "holds neither parquet files nor images" if self.root.exists() else "does not exist"
         return (
-            f"{self.root} {state}, so there is no dataset {self.name!r}. Give a folder of class "
-            f"folders, a zip archive of one, or parquet files in the Hugging Face layout."
+            f"{printable(self.root)} {state}, so there is no dataset {self.name!r}. Give a folder "
+            f"of class folders, a zip archive of one, or parquet files in the Hugging Face layout."
         )
 
     def read(self) -> Reading:

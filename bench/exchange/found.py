@@ -67,7 +67,7 @@ def from_named(values: Mapping[Any, Any], path: Path, layout: str) -> Found:
         BadFile: no images, or something that is no plain tensor.
     """
     if "images" not in values:
-        names = ", ".join(sorted(map(str, values))[:8]) or "nothing"
+        names = ", ".join(sorted(str(name)[:40] for name in values)[:8]) or "nothing"
         raise BadFile(
             f"{path} holds {names}, but no 'images'. Give it the tensors 'images' (N, C, H, W) "
             f"and 'labels' (N,) or (N, K); weights of a network are no synthetic set."

@@ -149,6 +149,7 @@ def _write_site(
 
     sources = Sources(
         records=reading.records,
+        superseded=reading.superseded,
         told=told,
         profiles=profiles,
         correct=reading.correct,
@@ -215,11 +216,12 @@ def publish(
     Example: `bench leaderboard publish --store runs`
     """
     from bench.errors import MissingData
+    from bench.profiling.records import FOLDER
     from leaderboard import profile_files
     from leaderboard.publish import publish as publish_records
 
     source = store / "records"
-    if not (source.is_dir() or (store / profile_files.FOLDER).is_dir()):
+    if not (source.is_dir() or (store / FOLDER).is_dir()):
         raise MissingData(
             f"There are no records in {source}; `bench run --store {store}` makes some."
         )

@@ -1,4 +1,4 @@
-"""A contribution of results: its records with their places, and what is wrong with it."""
+"""A contribution of results: its records and figures, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -51,12 +51,14 @@ class Examination:
     Attributes:
         entries: the records that could be read.
         artifacts: synthetic sets that could be read.
+        profiles: new figures of ``bench profile`` that could be read.
         missing: records whose synthetic set is not among the files.
         faults: what is wrong, in the order of files and lines.
     """
 
     entries: list[Entry] = field(default_factory=list)
     artifacts: int = 0
+    profiles: int = 0
     missing: int = 0
     faults: list[Fault] = field(default_factory=list)
 

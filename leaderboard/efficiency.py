@@ -16,7 +16,7 @@ from itertools import groupby
 
 from bench.profiling.records import ProfileRecord
 from bench.studies import Cell, Column, Kind, Study
-from leaderboard import figures, wording, works
+from leaderboard import figures, sweeps, wording, works
 from leaderboard.figures import KINDS, CellOf, Columns
 from leaderboard.printed_costs import (
     Metric,
@@ -87,9 +87,11 @@ def unmatched(found: Sequence[Section]) -> Study | None:
 def _section(place: Place, members: tuple[Work, ...]) -> Section:
     shown = tuple(work for work in members if not _skipped(work))
     peaks, times = figures.peaks(shown), figures.times(shown)
+    alone = sweeps.others(shown)
     tables = (
-        _memory(shown, peaks),
-        _time(shown, times),
+        *sweeps.studies(shown),
+        _memory(alone, peaks),
+        _time(alone, times),
         _beside(shown, "peak_memory", "Peak memory beside the papers", peaks),
         _beside(shown, "runtime", "Time of a step beside the papers", times),
         _against(shown, "peak_memory", "Peak memory of one method over another", peaks),

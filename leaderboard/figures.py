@@ -38,7 +38,7 @@ def printed(number: Callable[[T], Printed]) -> Columns[T]:
 def peaks(shown: Sequence[Work]) -> Columns[Work]:
     """Peak memory: measured by device, and forecast for any CUDA device."""
     measured: Columns[Work] = [
-        (Column(name=f"{name}, measured", kind="bytes"), _measured_peak(name))
+        (Column(name=f"{name}, measured", kind="bytes"), measured_peak(name))
         for name in devices(shown, "measured")
     ]
     return [*measured, (Column(name="CUDA, forecast", kind="bytes"), forecast_peak)]
@@ -53,7 +53,9 @@ def times(shown: Sequence[Work]) -> Columns[Work]:
     ]
 
 
-def _measured_peak(name: str) -> CellOf[Work]:
+def measured_peak(name: str) -> CellOf[Work]:
+    """Bytes on one device, or that they were too many."""
+
     def cell(work: Work) -> Cell:
         record = work.figures.get(("measured", name))
         return "out of memory" if record and record.status == "oom" else _peak(record)

@@ -29,6 +29,9 @@ _METRICS: dict[str, Metric] = {
 _PARAMETERS = {"matching-steps": "matching_steps", "batch-size": "batch_syn"}
 """Our names of settings that the files call otherwise."""
 
+_VALUES = {("segment", "minimum"): "1"}
+"""Values that stand for numbers: the fewest images that can be processed at once."""
+
 _GRADIENTS = {"mtt": "unrolled", "tesla": "two-pass"}
 """What a method is by its paper, where ours can be told to do it otherwise."""
 
@@ -188,8 +191,13 @@ def _run(row: Mapping[str, str], method: str) -> PrintedRun:
         dataset=row["dataset"],
         budget=reported.budget_of(row),
         network=row["distill_arch"],
-        settings=own | {_PARAMETERS.get(name, name): value for name, value in stated.items()},
+        settings=own | dict(_setting(name, value) for name, value in stated.items()),
     )
+
+
+def _setting(name: str, value: str) -> tuple[str, str]:
+    """A stated setting by our names."""
+    return _PARAMETERS.get(name, name), _VALUES.get((name, value), value)
 
 
 def _same(parameter: Any, stated: str) -> bool:

@@ -16,17 +16,12 @@ from math import isclose
 from pathlib import Path
 from statistics import median
 
-from pydantic import ValidationError
-
-from bench.errors import BadFile, BenchError, UnknownName
+from bench.errors import BadFile, UnknownName
 from bench.files import canonical_json
 from bench.lines import lines
 from bench.profiling import records as profiles
 from bench.profiling.records import ProfileRecord
 from bench.trials import Tier
-
-FOLDER = "profiles"
-"""Below a store and below the folder that holds the results."""
 
 RulesHash = Callable[[str, int, Tier], str | None]
 """The hash of profile rules by name, version and tier; ``None`` where they are not known."""
@@ -72,7 +67,7 @@ def read(homes: Iterable[Path]) -> ProfileReading:
     """Every profile record below the ``profiles`` folders of ``homes``; a missing one is empty."""
     reading = ProfileReading()
     for home in homes:
-        for path in sorted((home / FOLDER).rglob("*.jsonl")):
+        for path in sorted((home / profiles.FOLDER).rglob("*.jsonl")):
             try:
                 for number, line in lines(path):
                     _take(line, f"{path}:{number}", home, path, reading)
@@ -83,24 +78,12 @@ def read(homes: Iterable[Path]) -> ProfileReading:
 
 def _take(line: bytes, where: str, home: Path, path: Path, reading: ProfileReading) -> None:
     try:
-        record = _parse(line, where)
+        record = profiles.parse(line, where)
         if profiles.path_of(home, record) != path:  # names may try to lead out of the folder
             raise BadFile(f"{where} belongs to another protocol, tier, dataset or method.")
         reading.records.append(record)
     except BadFile as fault:
         reading.faults.append(fault)
-
-
-def _parse(line: bytes, where: str) -> ProfileRecord:
-    try:
-        return ProfileRecord.model_validate_json(line, strict=True)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        fault = f"{'.'.join(map(str, first['loc'])) or 'the line'}: {first['msg']}"
-    except BenchError as error:  # a budget that cannot be
-        fault = str(error).rstrip(".")
-    printable = fault.encode("unicode_escape").decode("ascii")[:300]  # keys may be hostile
-    raise BadFile(f"{where} is no profile record: {printable}.")
 
 
 def publish(store: Path, home: Path, rules_hash: RulesHash) -> ProfileOutcome:
@@ -117,11 +100,11 @@ def publish(store: Path, home: Path, rules_hash: RulesHash) -> ProfileOutcome:
     """
     standing, found = read([home]), read([store])
     outcome = ProfileOutcome(faults=[*standing.faults, *found.faults])
-    known = {_identity(record) for record in standing.records}
-    latest = {_identity(record): record for record in sorted(found.records, key=_time)}
+    known = {identity(record) for record in standing.records}
+    latest = {identity(record): record for record in sorted(found.records, key=_time)}
     hashes = {_rules(record): record.protocol_hash for record in reversed(standing.records)}
-    for identity, record in latest.items():
-        if identity in known:
+    for figure, record in latest.items():
+        if figure in known:
             outcome.present += 1
             continue
         rules = _rules(record)
@@ -195,7 +178,7 @@ def _against_forecast(record: ProfileRecord) -> Iterator[str]:
         yield "states a time outside its band, or without one; forecast it again."
 
 
-def _identity(record: ProfileRecord) -> str:
+def identity(record: ProfileRecord) -> str:
     """What it is a figure of, and where it comes from."""
     ran = record.environment
     facts = record.model_dump(mode="json", by_alias=True, exclude=_OUTCOME)

@@ -1,4 +1,4 @@
-"""Examine a contribution: record files, their companions, and synthetic sets.
+"""Examine a contribution: record files, their companions, synthetic sets, and profiles.
 
 Every fault is told, with its file and line, as a sentence that says what is wrong.
 """
@@ -13,6 +13,7 @@ from bench.errors import BadFile, InvalidValue, MissingData
 from bench.lines import lines
 from bench.records import FINAL, Record
 from leaderboard import supersession
+from leaderboard.contributed_profiles import are_profiles, examine_profiles
 from leaderboard.contributed_sets import ARTIFACT, examine_sets
 from leaderboard.contribution import Entry, Examination
 from leaderboard.planned import unplanned
@@ -40,9 +41,9 @@ def examine(
 
     Raises:
         MissingData: a file is not there.
-        InvalidValue: a file of no kind that can be contributed, or no record file.
+        InvalidValue: a file of no kind that can be contributed, or neither records nor profiles.
     """
-    record_files, artifacts = _sorted(paths)
+    record_files, artifacts, profiles = _sorted(paths)
     outcome = Examination()
     for path in record_files:
         _read(path, outcome, _standing(path, results, published))
@@ -59,26 +60,28 @@ def examine(
             for sentence in _objections(entry, results, rules_hash, stored):
                 outcome.add(entry.path, entry.line, sentence)
     examine_sets(artifacts, outcome)
+    examine_profiles(profiles, outcome, results.parent, published.parent if published else None)
     outcome.faults.sort()
     return outcome
 
 
-def _sorted(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """Record files and synthetic sets; a companion is examined with its record file."""
+def _sorted(paths: Sequence[Path]) -> tuple[list[Path], list[Path], list[Path]]:
+    """Record files, synthetic sets, profiles; a companion is examined with its record file."""
     for path in paths:
         if not path.is_file():
             raise MissingData(f"There is no file {path}.")
         if not path.name.endswith((".jsonl", ARTIFACT, *COMPANIONS)):
             raise InvalidValue(
-                f"{path} is no contribution; give record files (.jsonl) and synthetic sets "
-                f"({ARTIFACT})."
+                f"{path} is no contribution; give record files (.jsonl), synthetic sets "
+                f"({ARTIFACT}) and profiles (.jsonl below a folder profiles)."
             )
     artifacts = [path for path in paths if path.suffix == ARTIFACT]
-    named = [path for path in paths if path.suffix != ARTIFACT]
+    profiles = [path for path in paths if path.suffix != ARTIFACT and are_profiles(path)]
+    named = [path for path in paths if path not in artifacts and path not in profiles]
     record_files = [_record_file(path) for path in named]
-    if not record_files:
-        raise InvalidValue("A contribution needs a file of records (.jsonl).")
-    return list(dict.fromkeys(record_files)), artifacts
+    if not (record_files or profiles):
+        raise InvalidValue("A contribution needs a file of records or of profiles (.jsonl).")
+    return list(dict.fromkeys(record_files)), artifacts, profiles
 
 
 def _record_file(path: Path) -> Path:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def submit(
     files: Annotated[
-        list[Path], typer.Argument(help="Record files, and the synthetic sets they name.")
+        list[Path], typer.Argument(help="Record files, the synthetic sets they name, profiles.")
     ],
     results: ResultsOption = RESULTS,
     again: Annotated[
@@ -55,6 +55,7 @@ def submit(
             {
                 "records": len(new),
                 "artifacts": found.artifacts,
+                "profiles": found.profiles,
                 "missing_artifacts": found.missing,
                 "faults": [asdict(fault) for fault in found.faults],
                 "rerun": _data(repetition) if repetition else None,
@@ -63,7 +64,7 @@ def submit(
     else:
         typer.echo(
             f"{len(new)} records, {found.artifacts} synthetic sets ({found.missing} records come "
-            f"without theirs), {len(found.faults)} faults"
+            f"without theirs), {found.profiles} profiles, {len(found.faults)} faults"
         )
         if repetition:
             typer.echo(_sentence(repetition))

@@ -14,17 +14,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import comb
-from typing import Any
+from typing import Any, get_args
 
 from bench.errors import InvalidValue, UnknownName
 from bench.records import Record
-from bench.specs import Budget
+from bench.specs import Budget, BudgetKind
 from bench.statistics import Comparison, holm, rank_groups, resamples_for, welch
 from bench.trials import TIERS, TRACKS, Tier, Track
 from leaderboard.images import Correct, compare_images
 from leaderboard.rows import Row, rows
 
 FULL = Budget("full", 0)
+BUDGET_KINDS = get_args(BudgetKind)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,8 @@ class TableKey:
             self.protocol_hash,
             self.dataset,
             self.checksum,
-            self.budget,
+            BUDGET_KINDS.index(self.budget.kind),
+            self.budget.count,
         )
 
 

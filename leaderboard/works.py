@@ -15,14 +15,12 @@ from typing import Any
 
 from bench.files import canonical_json
 from bench.profiling import catalogue
-from bench.profiling.records import Kind, ProfileRecord
+from bench.profiling.records import PHASES, Kind, Phase, ProfileRecord
 from bench.specs import Budget
 from bench.trials import Tier
 from leaderboard import wording
 
-PHASES = ("prepare", "distill", "evaluate")
-
-_Key = tuple["Place", str, int, str, str]
+_Key = tuple["Place", str, int, str, Phase]
 """Place, method, version, parameters as text, phase."""
 
 
@@ -64,7 +62,7 @@ class Work:
     version: int
     parameters: Mapping[str, Any]
     changes: tuple[tuple[str, Any], ...]
-    phase: str
+    phase: Phase
     figures: Mapping[tuple[Kind, str], ProfileRecord]
 
     @property

@@ -23,9 +23,10 @@ from dataclasses import dataclass
 from math import exp, hypot, log, sqrt
 from statistics import fmean, median, stdev
 
+from bench.profiling.records import PHASES
 from bench.statistics import ALPHA, equivalence, equivalence_power
 from leaderboard.regression.baseline import Baseline
-from leaderboard.regression.measurement import PHASES, Measured
+from leaderboard.regression.measurement import Measured
 
 MARGIN = 0.01
 """Mean change of accuracy that counts as none: one point."""

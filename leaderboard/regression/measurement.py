@@ -12,6 +12,7 @@ from statistics import median_low, stdev
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import InvalidValue
+from bench.profiling.records import PHASES
 from leaderboard.regression import kernel
 from leaderboard.regression.grid import Cell
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from bench.records import Record
     from bench.worker import Event
 
-PHASES = ("prepare", "distill", "evaluate")
 
 Report = Callable[[str], None]
 

@@ -31,6 +31,7 @@ class Sources:
 
     Attributes:
         records: every record, also those that no table counts.
+        superseded: records that a newer one has replaced; shown with their method, never counted.
         told: what protocols say in tables of their own.
         profiles: every profile record.
         correct: packed per-image correctness by trial id, where it is stored.
@@ -40,6 +41,7 @@ class Sources:
     """
 
     records: Sequence[Record]
+    superseded: Sequence[Record] = ()
     told: Sequence[Section] = ()
     profiles: Sequence[ProfileRecord] = ()
     correct: Mapping[str, bytes] = field(default_factory=dict)
@@ -65,7 +67,7 @@ def _pages(found: Sequence[Table], sources: Sources) -> dict[str, bytes]:
     found_boards = boards(found)
     cells = boards(without(found, sources.told))
     every_protocol = protocols(found_boards, sources.told)
-    every_method = methods(found_boards, sources.records)
+    every_method = methods(found_boards, sources.records, sources.superseded)
     every_dataset = datasets(found_boards)
     exhibits, images = _gallery(found, sources)
     shared: dict[str, Any] = {
@@ -96,7 +98,8 @@ def _pages(found: Sequence[Table], sources: Sources) -> dict[str, bytes]:
     add("datasets.html", "datasets.html", datasets=every_dataset)
     add("gallery.html", "gallery.html", exhibits=exhibits, pictured=bool(sources.stores))
     add("reported.html", "reported.html", pairs=beside.pairs(found_boards))
-    add("claims.html", "claims.html", claims=claims())
+    there = {"efficiency.html", *(links.protocol_page(each.name) for each in every_protocol)}
+    add("claims.html", "claims.html", claims=claims(), there=there)
     example = ranking.example(found, sources.correct)
     add("ranks.html", "ranks.html", example=example, alpha=ALPHA, power=POWER)
     for method in every_method:

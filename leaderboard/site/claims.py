@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from importlib.resources import files
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -32,11 +32,21 @@ class Printed(_Facts):
     printed: str
 
 
-class Measured(_Facts):
-    """What we found, and the command that finds it again."""
+class Finding(_Facts):
+    """What we found.
 
+    Attributes:
+        kind: ``measured`` or ``forecast`` by our code, or ``recounted`` from the printed tables.
+        result: what came out.
+        command: finds it again.
+        page: the page of the site with the figures behind it, linked to where the site has it;
+            ``""`` where none has them.
+    """
+
+    kind: Literal["measured", "forecast", "recounted"]
     result: Sentence
     command: Sentence
+    page: str = ""
 
 
 class Claim(_Facts):
@@ -49,7 +59,7 @@ class Claim(_Facts):
         states: what it says, in our words.
         against: what contradicts it, and where that stands.
         numbers: printed numbers that the contradiction rests on.
-        measured: what we measured; ``None`` where nothing has been.
+        found: what we found; ``()`` where nothing has been measured here.
     """
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
@@ -58,7 +68,7 @@ class Claim(_Facts):
     states: Sentence
     against: Sentence
     numbers: tuple[Printed, ...] = ()
-    measured: Measured | None = None
+    found: tuple[Finding, ...] = ()
 
 
 class _File(_Facts):

@@ -2,79 +2,38 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bench.files import canonical_json
 from bench.profiling import catalogue
 from leaderboard import wording
 from leaderboard.efficiency import Section
 from leaderboard.printed_costs import PrintedCost, printed_costs
 from leaderboard.site import links, vega
-from leaderboard.site.charts import Chart, Point
-from leaderboard.works import Work, devices, named, varying
+from leaderboard.site.charts import SMALLEST_BYTES, Chart, Point
+from leaderboard.sweeps import AXES, Axis, Sweep, sweeps
+from leaderboard.works import Work, devices
 
 PRINTED = "printed"
 KINDS = ("measured", "forecast", PRINTED)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Axis:
-    """A parameter that memory is drawn against.
-
-    Attributes:
-        parameter: its name.
-        title: in words.
-        scale: of the axis.
-    """
-
-    parameter: str
-    title: str
-    scale: str
-
-
-AXES = (
-    Axis(parameter="matching_steps", title="Matching steps", scale="linear"),
-    Axis(parameter="segment", title="Images processed at once", scale="log"),
-)
+SHAPES = {"measured": "circle", "forecast": "square", PRINTED: "diamond"}
 
 
 def memory_charts(section: Section) -> Iterator[Chart]:
     """A chart for each parameter of which some method has two values, all else being equal."""
     for axis in AXES:
-        swept = _sweeps(section.works, axis.parameter)
+        swept = sweeps(section.works, axis)
         if swept:
             yield _chart(section, axis, _points(swept, axis.parameter))
 
 
-def _sweeps(members: Sequence[Work], parameter: str) -> dict[str, list[Work]]:
-    """Distillations that differ in one parameter alone, by a name that tells them from others."""
-    groups: dict[tuple[str, int, str], list[Work]] = defaultdict(list)
-    for work in members:
-        value = work.parameters.get(parameter)
-        if work.phase == "distill" and isinstance(value, int) and not isinstance(value, bool):
-            rest = {name: own for name, own in work.parameters.items() if name != parameter}
-            groups[work.method, work.version, canonical_json(rest)].append(work)
-    swept = [group for group in groups.values() if len(group) > 1]
-    return {_name(group[0], swept, parameter): group for group in swept}
-
-
-def _name(work: Work, swept: Sequence[Sequence[Work]], parameter: str) -> str:
-    """The method, with what tells it from other sweeps of the same method."""
-    same = [group[0].parameters for group in swept if group[0].method == work.method]
-    changes = [(n, work.parameters.get(n)) for n in varying(same) if n != parameter]
-    return named(work.method, work.version, changes)
-
-
-def _points(swept: dict[str, list[Work]], parameter: str) -> list[Point]:
+def _points(swept: Sequence[Sweep], parameter: str) -> list[Point]:
     """Every figure of the curves, and what papers print for them."""
     ours = [
         point
-        for name, group in swept.items()
-        for work in group
-        for point in _figures(name, work, int(work.parameters[parameter]))
+        for sweep in swept
+        for at, work in sweep.points.items()
+        for point in _figures(sweep.name, work, at)
     ]
     printed = [
         _point(name, PRINTED, int(cost.run.settings[parameter]), cost.value, cost.source)
@@ -88,11 +47,11 @@ def _points(swept: dict[str, list[Work]], parameter: str) -> list[Point]:
     )
 
 
-def _curves_beside(cost: PrintedCost, swept: dict[str, list[Work]], parameter: str) -> list[str]:
+def _curves_beside(cost: PrintedCost, swept: Sequence[Sweep], parameter: str) -> list[str]:
     """The curves that a printed peak belongs to, whatever the value of the parameter."""
     if cost.metric != "peak_memory":
         return []
-    return [name for name, group in swept.items() if cost.run.is_of(group[0], free=parameter)]
+    return [sweep.name for sweep in swept if cost.run.is_of(sweep.works[0], free=parameter)]
 
 
 def _figures(name: str, work: Work, at: int) -> Iterator[Point]:
@@ -108,7 +67,7 @@ def _point(method: str, kind: str, at: int, value: float, where: str) -> Point:
         "method": wording.plain(method),
         "kind": kind,
         "at": at,
-        "bytes": value,
+        "bytes": max(value, SMALLEST_BYTES),
         "shown": wording.size(int(value)),
         "where": wording.plain(where),
     }
@@ -148,19 +107,22 @@ def _limits(section: Section) -> list[Point]:
 
 def _spec(axis: Axis, points: Sequence[Point], limits: Sequence[Point]) -> vega.Spec:
     methods = sorted({point["method"] for point in points})
+    ticks = _ticks([point["bytes"] for point in points])
+    kinds = [kind for kind in KINDS if any(point["kind"] == kind for point in points)]
     place = {
         "x": {
             "field": "at",
             "type": "quantitative",
             "title": axis.title,
-            "scale": {"type": axis.scale},
+            "scale": {"type": axis.scale, "nice": axis.scale != "log"},
             "axis": {"grid": False, "format": "d"},
         },
         "y": {
             "field": "bytes",
             "type": "quantitative",
             "title": "Peak memory",
-            "axis": {"labelExpr": "format(datum.value, '~s') + 'B'"},
+            "scale": {"type": "log", "domain": [ticks[0], ticks[-1]], "nice": False},
+            "axis": {"values": ticks, "labelExpr": "format(datum.value, '~s') + 'B'"},
         },
         "color": {
             "field": "method",
@@ -169,7 +131,11 @@ def _spec(axis: Axis, points: Sequence[Point], limits: Sequence[Point]) -> vega.
                 "domain": methods,
                 "range": [vega.PALETTE[n % len(vega.PALETTE)] for n in range(len(methods))],
             },
-            "legend": {"title": None, "labelLimit": 220},
+            "legend": {
+                "title": None,
+                "labelLimit": 220,
+                "columns": {"expr": "width < 400 ? 1 : 3"},
+            },
         },
     }
     tooltip = [
@@ -191,7 +157,7 @@ def _spec(axis: Axis, points: Sequence[Point], limits: Sequence[Point]) -> vega.
     shape = {
         "field": "kind",
         "type": "nominal",
-        "scale": {"domain": list(KINDS), "range": ["circle", "square", "diamond"]},
+        "scale": {"domain": kinds, "range": [SHAPES[kind] for kind in kinds]},
         "legend": {"title": None, "orient": "top"},
     }
     layers: list[dict[str, Any]] = [
@@ -207,19 +173,36 @@ def _spec(axis: Axis, points: Sequence[Point], limits: Sequence[Point]) -> vega.
         },
     ]
     if limits:
-        layers.append(
-            {
-                "data": {"values": list(limits)},
-                "mark": {"type": "rule", "strokeDash": [5, 4], "style": "guide"},
-                "encoding": {
-                    "y": place["y"],
-                    "tooltip": [{"field": "device", "type": "nominal", "title": "Memory of"}],
-                },
-            }
-        )
+        layers += _guides(limits, place["y"])
     return {
         "$schema": vega.SCHEMA,
         "width": "container",
         "height": vega.HEIGHT,
         "layer": layers,
     }
+
+
+def _guides(limits: Sequence[Point], y: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A dashed rule at the memory of each device, with its name above the right end."""
+    values = {"values": list(limits)}
+    tooltip = [{"field": "device", "type": "nominal", "title": "Memory of"}]
+    return [
+        {
+            "data": values,
+            "mark": {"type": "rule", "strokeDash": [5, 4], "style": "guide"},
+            "encoding": {"y": y, "tooltip": tooltip},
+        },
+        {
+            "data": values,
+            "mark": {"type": "text", "align": "left", "dx": 4, "dy": -5},
+            "encoding": {"x": {"value": 0}, "y": y, "text": {"field": "device"}},
+        },
+    ]
+
+
+def _ticks(sizes: Sequence[float]) -> list[float]:
+    """1, 2, 5, 10 … gigabytes or kilobytes: the first at or below all sizes, the last above."""
+    series = [digit * 10**power for power in range(3, 15) for digit in (1, 2, 5)]
+    below = [tick for tick in series if tick <= min(sizes)][-1]
+    above = next((tick for tick in series if tick >= max(sizes)), series[-1])
+    return [tick for tick in series if below <= tick <= above]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench import cards
@@ -27,11 +27,18 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One record: which line of the method's file it is, and whether a table counts it."""
+    """One record.
+
+    Attributes:
+        record: what it states.
+        line: which line of the method's file it is.
+        counts: ``yes`` where a table counts it; else why none does: ``superseded`` by a newer one,
+            of the ``validation`` split, or its trial is ``repeated`` by another.
+    """
 
     record: Record
     line: int
-    counts: bool
+    counts: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +65,18 @@ class Method:
         return "".join(entry.record.line() for entry in self.entries)
 
 
-def methods(found: Sequence[Board], records: Iterable[Record]) -> list[Method]:
-    """Every method with records, by name; a line that stands in two places counts once."""
-    counted = {
-        id(record)
+def methods(
+    found: Sequence[Board], records: Sequence[Record], superseded: Sequence[Record] = ()
+) -> list[Method]:
+    """Every method with records, by name; a line that stands in two places counts once.
+
+    Args:
+        found: the boards.
+        records: every record that stands.
+        superseded: records that a newer one has replaced.
+    """
+    fates = {id(record): "superseded" for record in superseded} | {
+        id(record): "yes"
         for board in found
         for sheet in board.sheets
         for row in sheet.table.rows
@@ -69,11 +84,9 @@ def methods(found: Sequence[Board], records: Iterable[Record]) -> list[Method]:
     }
     results = _results(found)
     entries: dict[str, list[Record]] = {}
-    for record in records:
+    for record in (*records, *superseded):
         entries.setdefault(record.method.name, []).append(record)
-    return [
-        _method(name, results.get(name, ()), entries[name], counted) for name in sorted(entries)
-    ]
+    return [_method(name, results.get(name, ()), entries[name], fates) for name in sorted(entries)]
 
 
 def _results(found: Iterable[Board]) -> dict[str, list[Result]]:
@@ -99,12 +112,12 @@ def _results(found: Iterable[Board]) -> dict[str, list[Result]]:
 
 
 def _method(
-    name: str, results: Iterable[Result], records: Iterable[Record], counted: set[int]
+    name: str, results: Iterable[Result], records: Iterable[Record], fates: Mapping[int, str]
 ) -> Method:
     kept: dict[tuple[str, str, str], Record] = {}
     for record in records:
         where = (record.id, record.time, record.environment.commit)
-        if where not in kept or id(record) in counted:
+        if where not in kept or fates.get(id(record)) == "yes":
             kept[where] = record
     ordered = sorted(kept.values(), key=_order)
     card, missing = _card(name)
@@ -114,10 +127,14 @@ def _method(
         missing=missing,
         results=tuple(results),
         entries=tuple(
-            Entry(record=record, line=number, counts=id(record) in counted)
+            Entry(record=record, line=number, counts=fates.get(id(record)) or _why_not(record))
             for number, record in enumerate(ordered, start=1)
         ),
     )
+
+
+def _why_not(record: Record) -> str:
+    return "validation" if record.trial.split == "validation" else "repeated"
 
 
 def _order(record: Record) -> tuple[object, ...]:

@@ -132,10 +132,41 @@ def test_the_latest_record_counts_whatever_the_order() -> None:
 
 
 def test_rows_are_named_by_what_differs_and_sorted_by_size() -> None:
-    section = only(at_steps(100), at_steps(5), at_steps(20))
+    rates = (100, 5, 20)
+    section = only(*(forecast(parameters=MTT | {"lr_images": rate}) for rate in rates))
     names = columns(section.studies[0])["Method"]
-    assert names == [f"mtt (matching_steps={steps})" for steps in (5, 20, 100)]
-    assert "mtt: batch_syn 100, gradient unrolled." in section.facts
+    assert names == [f"mtt (lr_images={rate})" for rate in sorted(rates)]
+    assert "mtt: batch_syn 100, gradient unrolled, matching_steps 50." in section.facts
+
+
+def test_a_sweep_is_a_row_with_a_column_a_value() -> None:
+    adjoint = MTT | {"gradient": "adjoint", "matching_steps": 20}
+    made = [at_steps(20, peak=200), at_steps(1, peak=100), forecast(parameters=adjoint, peak=3)]
+    made += [forecast(parameters=adjoint | {"matching_steps": 9}, peak=2, fits=False)]
+    against = columns(table("Peak memory against matching steps, forecast", *made))
+    assert list(against) == ["Method", "Device", "1", "9", "20", "Largest here that fits rtx4090"]
+    assert against["Method"] == ["mtt (gradient=adjoint)", "mtt (gradient=unrolled)"]
+    assert [against[steps] for steps in ("1", "9", "20")] == [[None, 100], [2, None], [3, 200]]
+    assert against["Largest here that fits rtx4090"] == [20, 20]
+    titles = [study.title for study in only(*made).studies]
+    assert "Peak memory" not in titles  # it would repeat the sweep's figures
+    assert not [title for title in titles if "measured" in title]
+
+
+def test_a_preset_whose_phases_are_all_known_stands_among_the_others_as_well() -> None:
+    made = [at_steps(20), at_steps(1), at_steps(20, phase="evaluate")]
+    memory = columns(table("Peak memory", *made))
+    assert memory["Phase"] == ["distill", "evaluate"]
+    assert memory["Method"] == ["mtt (matching_steps=20)"] * 2
+
+
+def test_measured_and_forecast_sweeps_are_tables_of_their_own() -> None:
+    made = [at_steps(n, step=float(n)) for n in (1, 5)]
+    made += [measured(parameters=MTT | {"matching_steps": n}, step=2.0 * n) for n in (1, 5)]
+    for kind, seconds in (("forecast", [[1.0], [5.0]]), ("measured", [[2.0], [10.0]])):
+        time = columns(table(f"Time of a step against matching steps, {kind}", *made))
+        assert time["Device"] == ["rtx4090"]
+        assert [time["1"], time["5"]] == seconds
 
 
 def test_what_was_skipped_is_a_sentence_and_no_row() -> None:

@@ -46,7 +46,9 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.chdir(tmp_path)
     git("init", "--quiet")
     Path(RESULTS).mkdir(parents=True)
-    for name in (f"{RESULTS}/dm.jsonl", "README.md", "leaderboard/code.py", "thesis.jsonl"):
+    Path("leaderboard/profiles").mkdir()
+    files = ("leaderboard/code.py", "leaderboard/profiles/mtt.jsonl", "README.md", "thesis.jsonl")
+    for name in (f"{RESULTS}/dm.jsonl", *files):
         Path(name).write_text("one\ntwo\n")
     return commit()
 
@@ -72,6 +74,7 @@ def test_new_lines_and_files_and_pages_pass(base: str) -> None:
     with Path(RESULTS, "dm.jsonl").open("a") as stream:
         stream.write("three\n")
     Path(RESULTS, "dc.jsonl").write_text("one\n")
+    Path("leaderboard/profiles/dm.jsonl").write_text("one\n")
     Path("README.md").write_text("other\n")
     commit()
     assert refused(base) == ""
@@ -83,6 +86,10 @@ def link() -> None:
 
 def edit() -> None:
     Path(RESULTS, "dm.jsonl").write_text("one\n2\n")
+
+
+def edit_a_profile() -> None:
+    Path("leaderboard/profiles/mtt.jsonl").write_text("2\n")
 
 
 def rename() -> None:
@@ -114,6 +121,7 @@ def hide_in_an_odd_name() -> None:
     [
         (link, "mode 120000"),
         (edit, "changes or removes published lines"),
+        (edit_a_profile, "changes or removes published lines"),
         (rename, "dm.jsonl is removed"),
         (bring_in, "thesis.jsonl is no result"),
         (remove, "dm.jsonl is removed"),

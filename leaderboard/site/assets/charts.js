@@ -42,6 +42,7 @@
         symbolBaseStrokeColor: soft,
       },
       rule: { color: soft },
+      text: { color: soft },
       style: { guide: { color: soft, strokeWidth: 1.5, opacity: 0.7 } },
     };
   }

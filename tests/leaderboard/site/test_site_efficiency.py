@@ -94,7 +94,8 @@ def test_the_page_shows_tables_charts_and_every_record() -> None:
     records = [*sweep(), *sweep("tesla")]
     files = build([], Sources(records=[], profiles=records))
     page = pages(files)["efficiency.html"]
-    assert {"Peak memory", "Time of a step", "31469 MB"} <= texts(page)
+    swept = "against matching steps, forecast"
+    assert {f"Peak memory {swept}", f"Time of a step {swept}", "31469 MB"} <= texts(page)
     lines = files[links.PROFILES_FILE].decode().splitlines()
     assert [ProfileRecord.model_validate_json(line, strict=True) for line in lines] == records
     assert page.values("id").count("unmatched") == 1
@@ -105,7 +106,7 @@ def test_the_front_page_leads_to_it_with_and_without_records() -> None:
     for records in ([], sweep()):
         found = site(*records)
         assert "efficiency.html" in found["index.html"].values("href")
-        assert ("Peak memory" in texts(found["efficiency.html"])) == bool(records)
+        assert ("Peak memory beside the papers" in texts(found["efficiency.html"])) == bool(records)
 
 
 def test_hostile_strings_stay_text() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from bench import artifacts
+from bench import artifacts, datasets
 from bench.data import RealSet, SyntheticSet
+from bench.generators import SyntheticGenerator
+from bench.networks.gan import GanShape, build_gan
 from bench.preprocessing import Preprocessing
 from bench.randomness import generator
 from bench.records import Record
@@ -28,22 +31,26 @@ SPEC = DatasetSpec(
 Sample = Callable[..., list[Record]]
 
 
-def stored(root: Path, pixels: torch.Tensor, labels: torch.Tensor) -> str:
-    """Save pixels in [0, 1] as a set in the dataset's own pixel space; return its name."""
-    space = Preprocessing.normalize(SPEC)
-    header = Header(
-        dataset=SPEC.name,
-        classes=SPEC.classes,
-        budget=Budget("ipc", 2),
-        preprocessing=space.header(),
-        method="dm",
-    )
-    source = SyntheticSet(images=space.encode(pixels), labels=labels, header=header)
+def header(space: Preprocessing, **facts: object) -> Header:
+    known = {"dataset": SPEC.name, "classes": SPEC.classes, "budget": Budget("ipc", 2)}
+    stated = known | {"preprocessing": space.header(), "method": "dm"} | facts
+    return Header(**stated)  # type: ignore[arg-type]
+
+
+def kept(root: Path, source: SyntheticSet | SyntheticGenerator) -> str:
+    """Save a source as an artefact of the store ``root``; return its name."""
     path = root / "set.safetensors"
     sha256 = artifacts.save(source, path)
     Store(root).artifact(sha256).parent.mkdir(exist_ok=True)
     path.rename(Store(root).artifact(sha256))
     return sha256
+
+
+def stored(root: Path, pixels: torch.Tensor, labels: torch.Tensor) -> str:
+    """Save pixels in [0, 1] as a set in the dataset's own pixel space; return its name."""
+    space = Preprocessing.normalize(SPEC)
+    images = space.encode(pixels)
+    return kept(root, SyntheticSet(images=images, labels=labels, header=header(space)))
 
 
 def shown(
@@ -53,14 +60,19 @@ def shown(
     return exhibit, files
 
 
+def png(content: bytes) -> torch.Tensor:
+    """``(H, W)`` values of a grey picture, 0 to 255."""
+    with Image.open(io.BytesIO(content)) as image:
+        return torch.from_numpy(np.array(image)).float()
+
+
 def test_images_return_to_pixels_and_are_clipped(tmp_path: Path, sample: Sample) -> None:
     pixels = torch.linspace(-0.2, 1.2, 64).view(4, 1, 4, 4)
     sha256 = stored(tmp_path, pixels, torch.tensor([0, 0, 1, 1]))
     exhibit, files = shown(tmp_path, sample("dm", [0.5], dataset=SPEC.name, artifact=sha256))
     assert [picture.label for picture in exhibit.pictures] == ["cat", "cat", "dog", "dog"]
     for picture, expected in zip(exhibit.pictures, pixels, strict=True):
-        with Image.open(io.BytesIO(files[picture.image])) as image:
-            found = torch.from_numpy(np.array(image)).float()
+        found = png(files[picture.image])
         assert (found / 255 - expected[0].clamp(0, 1)).abs().max() <= 0.5 / 255 + 1e-6
 
 
@@ -133,28 +145,57 @@ def test_the_nearest_image_is_that_of_an_exhaustive_search() -> None:
     assert int(index[0]) == 17
 
 
-def test_real_images_of_the_recorded_data_stand_beside(tmp_path: Path, sample: Sample) -> None:
-    from bench import datasets
+def of_digits(root: Path, space: str) -> tuple[str, RealSet]:
+    """Two real digits as a set in a pixel space; its name, and all training images."""
+    real = datasets.load("digits", preprocessing=space).train
+    some = real.subset(torch.tensor([5, 9]))
+    stated = header(real.preprocessing, dataset="digits", classes=real.spec.classes)
+    return kept(root, replace(some, header=stated)), real
 
-    real = datasets.load("digits").train
+
+def test_real_images_of_the_recorded_data_stand_beside(tmp_path: Path, sample: Sample) -> None:
+    sha256, _ = of_digits(tmp_path, "normalize")
     checksum = datasets.facts("digits").checksum
-    chosen = torch.tensor([5, 9])
-    source = real.subset(chosen)
-    header = Header(
-        dataset="digits",
-        classes=real.spec.classes,
-        budget=Budget("ipc", 1),
-        preprocessing=real.preprocessing.header(),
-        method="random",
-    )
-    path = tmp_path / "set.safetensors"
-    sha256 = artifacts.save(
-        SyntheticSet(images=source.images, labels=source.labels, header=header), path
-    )
-    Store(tmp_path).artifact(sha256).parent.mkdir()
-    path.rename(Store(tmp_path).artifact(sha256))
     exhibit, _ = shown(tmp_path, sample("random", [0.5], checksum=checksum, artifact=sha256))
     assert all(picture.image == picture.nearest for picture in exhibit.pictures)
     assert all(picture.distance < 1e-6 for picture in exhibit.pictures)
     other, _ = shown(tmp_path, sample("random", [0.5], checksum="0" * 64, artifact=sha256))
     assert all(picture.nearest is None for picture in other.pictures)
+
+
+def test_whitened_images_return_to_pixels_through_the_whitening_of_their_own_data(
+    tmp_path: Path, sample: Sample
+) -> None:
+    sha256, real = of_digits(tmp_path, "zca")
+    checksum = datasets.facts("digits").checksum
+    exhibit, files = shown(tmp_path, sample("dm", [0.5], checksum=checksum, artifact=sha256))
+    assert exhibit.remark == ""
+    by_class = sorted((5, 9), key=lambda position: int(real.labels[position]))
+    for picture, position in zip(exhibit.pictures, by_class, strict=True):
+        difference = png(files[picture.image]) - real.pixels[position, 0].float()
+        assert difference.abs().max() <= 1  # rounding to eight bits
+        assert picture.distance < 0.01
+
+
+def test_whitened_images_of_other_data_are_not_shown(tmp_path: Path, sample: Sample) -> None:
+    sha256, _ = of_digits(tmp_path, "zca")
+    exhibit, files = shown(tmp_path, sample("dm", [0.5], checksum="0" * 64, artifact=sha256))
+    assert (exhibit.pictures, files) == ((), {})
+    assert "ZCA-whitened and the training images are not at hand" in exhibit.remark
+
+
+def test_a_generator_shows_a_sample_that_is_always_the_same(tmp_path: Path, sample: Sample) -> None:
+    shape = GanShape(num_classes=2, channels=1, size_px=8, latent=4, width=8)
+    network, _ = build_gan(shape, generator("gallery"))
+    space = Preprocessing.normalize(SPEC)
+    source = SyntheticGenerator.of(network, shape, space, per_class=50)
+    sha256 = kept(tmp_path, replace(source, header=header(space, budget=Budget("inpc", 50))))
+    made = sample("dim", [0.5], dataset=SPEC.name, budget="inpc 50", artifact=sha256)
+    exhibit, files = shown(tmp_path, made)
+    assert exhibit.total is None
+    assert [picture.label for picture in exhibit.pictures] == ["cat"] * PER_CLASS + (
+        ["dog"] * PER_CLASS
+    )
+    drawn, _ = source.with_budget(PER_CLASS).epoch(generator("gallery", sha256))
+    for picture, image in zip(exhibit.pictures, space.inverse(drawn), strict=True):
+        assert (png(files[picture.image]) - 255 * image[0].clamp(0, 1)).abs().max() <= 0.51

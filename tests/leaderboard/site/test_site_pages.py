@@ -169,6 +169,17 @@ def test_repeated_and_validation_records_are_listed_but_marked(
     ]
 
 
+def test_a_superseded_record_is_listed_with_its_method_and_counts_nowhere(
+    record: Callable[..., Record], make_site: MakeSite
+) -> None:
+    wrong = record("dm", 0.1, time="2025-01-01T00:00:00Z")
+    site = make_site([record("dm", 0.6, time="2025-02-01T00:00:00Z")], superseded=[wrong])
+    page = site["methods/dm.html"].decode()
+    assert re.findall(r"<td>(yes|repeated|superseded)</td>", page) == ["superseded", "yes"]
+    assert records.parse(site["records/dm.jsonl"].decode().splitlines()[0], "line") == wrong
+    assert b"10.0" not in site["index.html"]
+
+
 def test_a_method_page_tells_the_command_with_every_coordinate_and_change(
     sample: Sample, make_site: MakeSite
 ) -> None:

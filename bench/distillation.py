@@ -159,7 +159,7 @@ def distill(
     Args:
         method: the adapter.
         task: what it is given.
-        checkpoint: file for checkpoints; removed at the end.
+        checkpoint: file for checkpoints; the caller removes it when the result is kept.
         checkpoint_seconds: time between two checkpoints.
         report: called about a hundred times along the run.
 
@@ -183,8 +183,6 @@ def distill(
     synchronize(task.device)
     seconds = progress.seconds + time.perf_counter() - start
     _check(source, task)
-    if checkpoint is not None:
-        checkpoint.unlink(missing_ok=True)
     return Distilled(
         source=source,
         prepare=prepare,

@@ -150,12 +150,15 @@ class Experts:
         if path.exists():
             try:
                 tensors, header = load_tensors(path)
+                if header.get("key") != key:
+                    raise BadFile(f"{path} holds another expert than its name says.")
                 return self._serve(key, tensors, header["seconds"], header["peak_bytes"])
             except BadFile as error:
                 log.warning("%s It is trained again.", error)
         tensors, seconds, peak_bytes = self._train(key, expert)
         header = {"key": key, "seconds": seconds, "peak_bytes": peak_bytes}
         save_tensors(path, tensors, header | expert.as_dict())
+        self._partial(key).unlink(missing_ok=True)  # not before the whole is kept
         return self._serve(key, load_tensors(path)[0], seconds, peak_bytes)
 
     def _serve(
@@ -165,6 +168,10 @@ class Experts:
         self.seconds += seconds
         self.peak_bytes = max(self.peak_bytes, peak_bytes)
         return tensors
+
+    def _partial(self, key: str) -> Path:
+        """Where an expert in training is checkpointed."""
+        return self.folder / f"{key}.partial"
 
     def _key(self, expert: Expert) -> str:
         return digest(
@@ -183,7 +190,7 @@ class Experts:
         training = start_training(self.real, expert.network, expert.recipe, self.real, scope)
         training.sharpness = expert.sharpness
         buffer = _Buffer(training=training, snapshots=[])
-        partial = self.folder / f"{key}.partial"
+        partial = self._partial(key)
         buffer.resume(partial)
         peak = Peak(self.real.device, buffer.peak_bytes)
         with LiveStorage.paused():
@@ -192,7 +199,6 @@ class Experts:
                 if self.report:
                     self.report(f"expert {expert.index}", training.epoch, expert.recipe.epochs)
                 buffer.save(partial, self.checkpoint_seconds)
-        partial.unlink(missing_ok=True)
         buffers = training.network.named_buffers()
         tensors = {f"buffer.{name}": value for name, value in buffers}
         tensors["trajectory"] = torch.stack(buffer.snapshots)

@@ -9,6 +9,9 @@ from bench.records import Status
 
 log = logging.getLogger(__name__)
 
+FAULTS = (Exception, SystemExit)
+"""What a method or a protocol may end in: one that calls ``sys.exit`` must not end the run."""
+
 MAX_REASON = 1000
 """Characters of an error's message that a record keeps."""
 
@@ -27,7 +30,7 @@ class Failed(Exception):
         self.reason = reason
 
     @classmethod
-    def of(cls, error: Exception) -> Failed:
+    def of(cls, error: BaseException) -> Failed:
         """How ``error`` is recorded.
 
         Raises:
@@ -36,7 +39,7 @@ class Failed(Exception):
         return error if isinstance(error, Failed) else cls(*classify(error))
 
 
-def classify(error: Exception) -> tuple[Status, str]:
+def classify(error: BaseException) -> tuple[Status, str]:
     """The status and reason that an exception is recorded with.
 
     Raises:
@@ -55,7 +58,7 @@ def classify(error: Exception) -> tuple[Status, str]:
     return "failed", f"{type(error).__name__}: {reason}"
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def _is_out_of_memory(error: BaseException) -> bool:
     """Only CUDA's allocator has an exception of its own; others say so in words."""
     import torch
 
@@ -65,7 +68,7 @@ def _is_out_of_memory(error: Exception) -> bool:
     )
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """What an error says, as a line of a record can hold it."""
     text = (str(error) or type(error).__name__).partition("\n")[0]
     return text[:MAX_REASON].encode(errors="replace").decode()

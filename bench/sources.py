@@ -93,8 +93,12 @@ def recall(store: Store, key: str) -> Made | None:
         facts = store.recall(key)
         if facts is None:
             return None
+        path = store.artifact(facts["artifact"])
+        source = artifacts.load(path)
+        if source.header is None or source.header.created.get("key") != key:
+            raise BadFile(f"{path} holds another distillation than its name says.")
         return Made(
-            source=artifacts.load(store.artifact(facts["artifact"])),
+            source=source,
             artifact=facts["artifact"],
             prepare=Cost(**facts["prepare"]),
             distill=Cost(**facts["distill"]),

@@ -22,7 +22,7 @@ from bench.evaluation import Outcome
 from bench.exam import Exam
 from bench.executors.graph import Distil, Examine, Node, TrainExpert, students
 from bench.experts import Experts
-from bench.failures import Failed
+from bench.failures import FAULTS, Failed
 from bench.planning import Job, load_rules
 from bench.records import Cost, Costs, Record
 from bench.sources import Made, keep, merged, recall
@@ -120,7 +120,7 @@ def perform(
             _Worker(settings, emit).distil(node.plan, node.job)
         elif isinstance(node, TrainExpert):
             _Worker(settings, emit).train(node)
-    except Exception as error:
+    except FAULTS as error:
         found = Failed.of(error)
         # an expert's fault shows again where the expert is needed, and is recorded there
         return found if isinstance(node, Distil) else None
@@ -160,7 +160,9 @@ class _Worker:
             checkpoint_seconds=self.settings.checkpoint_seconds,
             report=report,
         )
-        return keep(self.store, plan, result)
+        made = keep(self.store, plan, result)
+        self.store.checkpoint(plan.key).unlink(missing_ok=True)  # not before all of it is kept
+        return made
 
     def examine(self, node: Examine, known: Known) -> None:
         """Train and test one student; what is not ``known`` of its sources is made and noted."""
@@ -171,7 +173,7 @@ class _Worker:
             parts = [self._source(plan, node.job, known) for plan in trial.sources]
             made = merged(parts).serving(trial.deployed)
             outcome = self._evaluate(node, made.source)
-        except Exception as error:
+        except FAULTS as error:
             outcome = Failed.of(error)
         for trial in node.trials:
             self.emit(_ended(node.job, trial, self.device, made, outcome))
@@ -180,7 +182,7 @@ class _Worker:
         if plan.key not in known:
             try:
                 known[plan.key] = self.distil(plan, job)
-            except Exception as error:
+            except FAULTS as error:
                 known[plan.key] = Failed.of(error)
         found = known[plan.key]
         if isinstance(found, Failed):

@@ -1,4 +1,4 @@
-"""Ways to train five students for one epoch: the field's, the reference loop, the engine."""
+"""Ways to train five students for some epochs: the field's, the reference loop, the engine."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from bench import augment, networks
@@ -23,14 +25,14 @@ from bench.randomness import generator
 from bench.training import Training
 from benchmarks.cases import STUDENTS, Case
 
-Epoch = Callable[[], object]
-"""Trains every student for one more epoch."""
+Epochs = Callable[[int], object]
+"""Trains every student for as many more epochs."""
 
 DDRANKING_PYTHON = "DDRANKING_PYTHON"
 """Environment variable: the Python of an environment that has the package ddranking."""
 
 
-def usual(assignment: Assignment) -> Epoch:
+def usual(assignment: Assignment) -> Epochs:
     """The field's loop: a ``DataLoader``, eager fp32, loss and accuracy read after every step."""
     images, labels = assignment.source.epoch(generator("usual"))
     spec, device = assignment.test.spec, images.device
@@ -48,66 +50,81 @@ def usual(assignment: Assignment) -> Epoch:
     ]
     rng = generator("usual", "augment")
 
-    def epoch() -> tuple[float, int]:
+    def train(student: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[float, int]:
         total, right = 0.0, 0
-        for student, optimizer in zip(students, optimizers, strict=True):
-            for batch, targets in loader:
-                inputs, there = change(batch.to(device), rng), targets.to(device)
-                logits = student(inputs)
-                loss = F.cross_entropy(logits, there)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                total += loss.item()
-                right += int((logits.argmax(1) == there).sum().item())
+        for batch, targets in loader:
+            inputs, there = change(batch.to(device), rng), targets.to(device)
+            logits = student(inputs)
+            loss = F.cross_entropy(logits, there)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.item()
+            right += int((logits.argmax(1) == there).sum().item())
         return total, right
 
-    return epoch
+    return lambda epochs: [
+        train(student, optimizer)
+        for student, optimizer in zip(students, optimizers, strict=True)
+        for _ in range(epochs)
+    ]
 
 
-def reference(assignment: Assignment) -> Epoch:
+def reference(assignment: Assignment) -> Epochs:
     """The oracle."""
     students = _students(assignment)
-    return lambda: [student.run_epoch() for student in students]
+    return lambda epochs: [_run(student, epochs) for student in students]
 
 
-def engine(assignment: Assignment) -> tuple[Strategy, Epoch]:
-    """What ``auto`` chooses for the whole training, and one epoch of it."""
+def engine(assignment: Assignment) -> tuple[Strategy, Epochs]:
+    """What ``auto`` chooses for the whole training, and some epochs of it."""
     chosen = choose(assignment, STUDENTS)
     return chosen, STRATEGIES[chosen](assignment)
 
 
-def compiled(assignment: Assignment) -> Epoch:
+def compiled(assignment: Assignment) -> Epochs:
     """Students one after the other, their step compiled."""
     students = [
         CompiledStudent(student, compiled_step(assignment, student))
         for student in _students(assignment)
     ]
-    return lambda: [student.run_epoch() for student in students]
+    return lambda epochs: [_run(student, epochs) for student in students]
 
 
-def parallel(assignment: Assignment) -> Epoch:
+def parallel(assignment: Assignment) -> Epochs:
     """Students side by side, each by the plain loop."""
     students = _students(assignment)
-    return lambda: side_by_side(lambda seed: students[seed].run_epoch(), range(STUDENTS))
+    return lambda epochs: side_by_side(lambda seed: _run(students[seed], epochs), range(STUDENTS))
 
 
-def parallel_compiled(assignment: Assignment) -> Epoch:
+def parallel_compiled(assignment: Assignment) -> Epochs:
     """Students side by side, their step compiled for one thread."""
     students = _students(assignment)
     ready = side_by_side(
         lambda seed: CompiledStudent(students[seed], compiled_step(assignment, students[seed])),
         range(STUDENTS),
     )
-    return lambda: side_by_side(lambda seed: ready[seed].run_epoch(), range(STUDENTS))
+    return lambda epochs: side_by_side(lambda seed: _run(ready[seed], epochs), range(STUDENTS))
 
 
-def vectorised(assignment: Assignment) -> Epoch:
+def vectorised(assignment: Assignment) -> Epochs:
     """Students as one program."""
-    return Together(_students(assignment)).run_epoch
+    students = Together(_students(assignment))
+    return lambda epochs: _run(students, epochs)
 
 
-STRATEGIES: dict[str, Callable[[Assignment], Epoch]] = {
+class _InTraining(Protocol):
+    """Students in training, however."""
+
+    def run_epoch(self) -> Tensor:
+        """Train one epoch."""
+
+
+def _run(student: _InTraining, epochs: int) -> list[Tensor]:
+    return [student.run_epoch() for _ in range(epochs)]
+
+
+STRATEGIES: dict[str, Callable[[Assignment], Epochs]] = {
     "reference": reference,
     "compiled": compiled,
     "parallel": parallel,
@@ -142,8 +159,11 @@ class DDRanking:
     def __enter__(self) -> DDRanking:
         return self
 
-    def seconds(self) -> float:
-        """Train every student for one epoch there; how long it took."""
+    def seconds(self, epochs: int) -> float:
+        """Train every student for some epochs there; how long it took."""
+        return sum(self._seconds_of_one() for _ in range(epochs))
+
+    def _seconds_of_one(self) -> float:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write("epoch\n")

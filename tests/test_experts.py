@@ -176,6 +176,18 @@ def test_a_damaged_file_is_trained_again(
     service(tmp_path, report=refuse).trajectory(NETWORK, RECIPE, 0)  # and whole once more
 
 
+def test_an_expert_under_another_ones_name_is_not_taken(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = service(tmp_path).trajectory(NETWORK, RECIPE, 0).clone()
+    (name,) = files(tmp_path)
+    service(tmp_path).trajectory(NETWORK, RECIPE, 1)
+    (other,) = set(files(tmp_path)) - {name}
+    (tmp_path / other).replace(tmp_path / name)
+    assert torch.equal(service(tmp_path).trajectory(NETWORK, RECIPE, 0), first)
+    assert "holds another expert than its name says" in caplog.text
+
+
 def test_what_is_served_is_a_private_map_of_the_file(tmp_path: Path) -> None:
     first = service(tmp_path).trajectory(NETWORK, RECIPE, 0)
     kept = first.clone()

@@ -177,6 +177,20 @@ def test_a_damaged_store_is_distilled_again(
     assert artifacts.load(store.artifact(first.artifact)).header is not None
 
 
+def test_a_set_under_another_ones_name_is_not_taken(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    job, other = job_of("walk"), job_of("walk", iterations=2)
+    (mine, _), _ = run(job, store)
+    (theirs, _), _ = run(other, store)
+    assert mine.artifact is not None
+    assert theirs.artifact is not None
+    store.artifact(theirs.artifact).replace(store.artifact(mine.artifact))
+    (again, _), _ = run(job, store)
+    assert "holds another distillation than its name says" in caplog.text
+    assert again.metrics == mine.metrics
+
+
 def test_the_whole_training_set_is_not_stored_again(store: Store) -> None:
     (record, _), _ = run(job_of("whole"), store)
     assert record.status == "ok"

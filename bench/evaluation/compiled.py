@@ -104,7 +104,10 @@ class CompiledStep:
 
     def __init__(self, step: Step) -> None:
         self.plain = step
-        self._compiled = torch.compile(step, dynamic=False, fullgraph=True)
+        # in C++ from end to end, so that students in other threads do not wait for Python's lock
+        self._compiled = torch.compile(
+            step, dynamic=False, fullgraph=True, options={"cpp_wrapper": True}
+        )
         self._known: set[tuple[torch.Size, ...]] = set()
 
     def __call__(self, state: State, batch: Batch, rate: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ class Taught(Walk):
 
 
 PHASES = ("prepare", "step", "metric", "result")
-FAULTS = ("nan", "infinity", "bug", "memory", "torch-memory", "recursion", "key")
+FAULTS = ("nan", "infinity", "bug", "memory", "torch-memory", "recursion", "key", "exit")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +77,8 @@ class Faulty(Walk):
             return torch.empty(2**58)
         if self.fault == "recursion":
             return -self._number()
+        if self.fault == "exit":
+            raise SystemExit(0)
         raise KeyError(self.fault)
 
 

@@ -25,6 +25,7 @@ EXPECTED = {
     "torch-memory": ("oom", "memory"),
     "recursion": ("failed", "RecursionError"),
     "key": ("failed", "KeyError"),
+    "exit": ("failed", "SystemExit: 0"),
 }
 
 

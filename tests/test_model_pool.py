@@ -18,6 +18,7 @@ from bench import cards, environment, evaluation, networks
 from bench.data import SyntheticSource
 from bench.datasets import describe
 from bench.errors import InvalidValue, NotApplicable, UnknownName
+from bench.evaluation import students
 from bench.networks import Network
 from bench.planning import Request, load_rules
 from bench.randomness import generator
@@ -251,13 +252,13 @@ def test_the_teacher_trains_on_the_same_set_under_the_same_recipe_without_a_teac
 ) -> None:
     recipe = replace(planned("model-pool-kd", "digits")["native"].recipe, epochs=2)
     started: list[tuple[SyntheticSource, str, Recipe]] = []
-    start = evaluation.start_training
+    start = students.start_training
 
     def note(source: SyntheticSource, network: str, recipe: Recipe, *others: Any) -> Training:
         started.append((source, network, recipe))
         return start(source, network, recipe, *others)
 
-    monkeypatch.setattr(evaluation, "start_training", note)
+    monkeypatch.setattr(students, "start_training", note)
     train, test = tiny_pair().train, tiny_pair().test
     source = train.subset(torch.tensor([members[0] for members in train.class_indices]))
     evaluation.evaluate(source, "mlp", recipe, test, [0])

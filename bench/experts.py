@@ -152,6 +152,7 @@ class Experts:
                 tensors, header = load_tensors(path)
                 if header.get("key") != key:
                     raise BadFile(f"{path} holds another expert than its name says.")
+                self._partial(key).unlink(missing_ok=True)  # a kill may have come before it went
                 return self._serve(key, tensors, header["seconds"], header["peak_bytes"])
             except BadFile as error:
                 log.warning("%s It is trained again.", error)

@@ -144,9 +144,11 @@ class _Worker:
 
     def distil(self, plan: Distillation, job: str) -> Made:
         """A synthetic source: from the store if it was made before, else made now."""
+        checkpoint = self.store.checkpoint(plan.key)
         if self.settings.fresh:
-            self.store.checkpoint(plan.key).unlink(missing_ok=True)
+            checkpoint.unlink(missing_ok=True)
         elif found := recall(self.store, plan.key):
+            checkpoint.unlink(missing_ok=True)  # a kill may have come before it went
             return found
 
         def report(phase: str, done: int, total: int, metrics: Mapping[str, float]) -> None:
@@ -156,12 +158,12 @@ class _Worker:
             plan,
             self._real(plan).train,
             experts=self.store.experts,
-            checkpoint=self.store.checkpoint(plan.key),
+            checkpoint=checkpoint,
             checkpoint_seconds=self.settings.checkpoint_seconds,
             report=report,
         )
         made = keep(self.store, plan, result)
-        self.store.checkpoint(plan.key).unlink(missing_ok=True)  # not before all of it is kept
+        checkpoint.unlink(missing_ok=True)  # not before all of it is kept
         return made
 
     def examine(self, node: Examine, known: Known) -> None:

@@ -293,6 +293,10 @@ ENTRY_POINTS: dict[str, dict[str, str]] = {
 }
 
 
+NO_RULES = {"nothing": None, "half": SPEC}
+"""What a stranger may take for the tiers of a protocol."""
+
+
 def register(folder: Path, groups: Mapping[str, Mapping[str, str]]) -> None:
     """Write an installed package's metadata into ``folder``, to be put on ``sys.path``."""
     home = folder / "fakes-1.0.dist-info"

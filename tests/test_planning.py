@@ -234,3 +234,10 @@ def test_a_protocol_that_is_no_mapping_breaks_the_contract(install: Any) -> None
     install({"protocols": {"odd": "tests.fakes:SPEC"}})
     with pytest.raises(ContractError, match="must be a mapping from tier to frozen rules"):
         load_rules("odd", "quick")
+
+
+@pytest.mark.parametrize("tier", ["nothing", "half"])
+def test_a_tier_that_holds_no_rules_breaks_the_contract(install: Any, tier: str) -> None:
+    install({"protocols": {"odd": "tests.fakes:NO_RULES"}})
+    with pytest.raises(ContractError, match=f"The {tier} tier of the protocol 'odd' must be"):
+        load_rules("odd", tier)  # type: ignore[arg-type]

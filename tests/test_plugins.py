@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from bench import plugins
@@ -21,6 +23,16 @@ def test_listing_names_imports_nothing(install: Install) -> None:
     assert "absent" in plugins.names("networks")
     with pytest.raises(ContractError, match="'absent' is registered as 'no_such_module:thing'"):
         plugins.load("networks", "absent")
+
+
+def test_a_module_that_raises_is_named_with_its_package(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "raising_plugin.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    install({"networks": {"mine": "raising_plugin:thing"}})
+    with pytest.raises(ContractError, match=r"ZeroDivisionError.*Reinstall or mend fakes"):
+        plugins.load("networks", "mine")
 
 
 def test_an_unknown_name_suggests_the_nearest() -> None:

@@ -73,7 +73,9 @@ def test_a_run_in_strange_surroundings_gives_the_usual_results(
     folder = tmp_path / "Ωmega 数据 ğ"
     tree = draw_tree(folder / "Bilder")
     own = ("--dataset", f"bilder={tree}")
-    strange = strangely(victims, folder, *RUN, *own, "--store", str(folder / "runs"))
+    # neither a plus-minus sign nor the frame of a table can be printed
+    poor = {"PYTHONIOENCODING": "ascii"}
+    strange = strangely(victims, folder, *RUN, *own, "--store", str(folder / "runs"), **poor)
     assert strange.code == 0, strange.errors
     assert "Traceback" not in strange.errors
     assert list((folder / "tmp" / "distillation-bench").rglob("facts.json"))

@@ -61,6 +61,11 @@ class Batch(NamedTuple):
             return cls(images, labels, images.new_ones(1))
         return cls(images, labels, torch.tensor(shares, dtype=images.dtype).to(images.device))
 
+    def split(self, size: int) -> list[Batch]:
+        """The batch in pieces of ``size`` images; the last may be smaller."""
+        pieces = zip(*(tensor.split(size) for tensor in (self.images, *self.labels)), strict=True)
+        return [Batch(images, tuple(labels), self.shares) for images, *labels in pieces]
+
 
 def state_of(student: Training) -> State:
     """The student's own tensors: what changes them trains the student."""
@@ -93,6 +98,11 @@ def rate_of(student: Training, state: State) -> Tensor:
     """The learning rate of the epoch to come, 0-dimensional, beside the parameters."""
     rate = torch.tensor(student.rate, dtype=torch.float64)
     return rate.to(next(iter(state.parameters.values())))
+
+
+def mixes_images(network: nn.Module) -> bool:
+    """Whether an image's logits depend on the other images of the batch, as with batch norm."""
+    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
 
 
 def is_pure(network: nn.Module) -> bool:
@@ -139,11 +149,28 @@ class Step:
         """Train on ``batch`` at the learning rate ``rate`` (0-dimensional); the loss(es)."""
         over_students = torch.func.vmap if self.vectorised else _once
         gradients, loss, buffers = over_students(self._gradients)(state, batch)
-        with torch.no_grad():
-            self._descend(state, gradients, rate)
-            for name, value in buffers.items():
-                state.buffers[name].copy_(value)
+        self.descend(state, gradients, rate)
+        _keep(buffers, state)
         return loss
+
+    @torch.no_grad()
+    def accumulate(self, state: State, piece: Batch, share: Tensor, gradients: Tensors) -> Tensor:
+        """Add what a piece of a batch contributes to the gradients, in place.
+
+        Args:
+            state: one student's; its buffers are those after the piece.
+            piece: some images of the batch.
+            share: of the piece in the batch, 0-dimensional.
+            gradients: by name; of the pieces so far.
+
+        Returns:
+            What the piece contributes to the loss.
+        """
+        found, loss, buffers = self._gradients(state, piece)
+        for name, gradient in found.items():
+            gradients[name].add_(share * gradient)
+        _keep(buffers, state)
+        return share * loss
 
     def _gradients(self, state: State, batch: Batch) -> tuple[Tensors, Tensor, Tensors]:
         """Gradients by name, the loss, and the buffers after this batch, of one student."""
@@ -167,7 +194,8 @@ class Step:
 
         return forward(call, images, self.recipe.precision)
 
-    def _descend(self, state: State, gradients: Mapping[str, Tensor], rate: Tensor) -> None:
+    @torch.no_grad()
+    def descend(self, state: State, gradients: Mapping[str, Tensor], rate: Tensor) -> None:
         """v ← μ v + (g + λ θ); θ ← θ - rate · v."""
         parameters = list(state.parameters.values())
         velocities = list(state.velocities.values())
@@ -175,6 +203,12 @@ class Step:
         torch._foreach_add_(velocities, [gradients[name] for name in state.parameters])
         torch._foreach_add_(velocities, parameters, alpha=self.recipe.weight_decay)
         torch._foreach_sub_(parameters, torch._foreach_mul(velocities, rate))
+
+
+@torch.no_grad()
+def _keep(buffers: Tensors, state: State) -> None:
+    for name, value in buffers.items():
+        state.buffers[name].copy_(value)
 
 
 def _once(

@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from bench.data import SyntheticSource
 from bench.errors import Diverged
 from bench.evaluation import compiled, evaluate, reference, vectorised
-from bench.evaluation.functional import Step
+from bench.evaluation.functional import Step, mixes_images
 from bench.evaluation.fusible import fusible
 from bench.evaluation.outcome import Assignment
 from bench.evaluation.students import EpochsDone, Train
+from bench.evaluation.winograd import winograd
 from bench.measure import Peak
 from bench.recipes import Recipe
 from bench.training import Training
@@ -28,20 +30,25 @@ SEEDS = (3, 0, 8)
 def uncompiled(
     given: Assignment, students: Sequence[Training], peak: Peak, report: EpochsDone
 ) -> list[float]:
-    """What the compiled strategy does, without waiting for a compiler."""
+    """What the compiled strategy does on the CPU, without waiting for a compiler."""
 
     class Eager(compiled.CompiledStep):
         def __init__(self, step: Step) -> None:
             self.plain = step
+            self.at_once = None if mixes_images(step.network) else 3
 
         def __call__(self, *args: Any) -> torch.Tensor:
-            return self.plain(*args)
+            return self.plain.accumulate(*args)
 
-    steps = [Eager(Step.like(student, rewrite=fusible)) for student in students]
+    steps = [Eager(Step.like(student, rewrite=rewritten)) for student in students]
     return [
         reference.train(compiled.CompiledStudent(student, step), peak)
         for student, step in zip(students, steps, strict=True)
     ]
+
+
+def rewritten(network: nn.Module) -> nn.Module:
+    return winograd(fusible(network))
 
 
 CASES: dict[str, dict[str, Any]] = {
@@ -50,6 +57,7 @@ CASES: dict[str, dict[str, Any]] = {
     "group norm": {"network": "convnet-d1-w8-gn"},
     "layer norm": {"network": "convnet-d1-w8-ln"},
     "max pooling": {"network": "convnet-d1-w8-nonorm-max"},
+    "wide": {"network": "convnet-d2-w64"},
     "residual": {"network": "resnet10-w4-bn"},
     "average pooling": {"network": "resnet10-ap-w4"},
     "whole batches": {"recipe": {"batch": 256}},
@@ -127,9 +135,17 @@ def test_the_steps_velocities_start_where_the_optimiser_is() -> None:
     torch.testing.assert_close(ours[0], theirs[0], rtol=1e-4, atol=1e-6)
 
 
+@pytest.fixture
+def nothing_compiled() -> None:
+    compiled._step.cache_clear()
+    torch._dynamo.reset()
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["instance norm", "batch norm", "teacher of mixed", "dsa"])
-def test_compiled_agrees_with_the_oracle(name: str) -> None:
+@pytest.mark.usefixtures("nothing_compiled")
+@pytest.mark.parametrize("name", ["instance norm", "batch norm", "wide", "teacher of mixed", "dsa"])
+def test_compiled_agrees_with_the_oracle(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "AT_ONCE", 3)  # of 4 images in a batch
     given = case(name)
     ours, _ = trained(compiled.train_all, given, SEEDS)
     theirs, _ = trained(reference.train_all, given, SEEDS)
@@ -138,14 +154,20 @@ def test_compiled_agrees_with_the_oracle(name: str) -> None:
 
 
 @pytest.mark.slow
-def test_another_seed_and_learning_rate_compile_nothing() -> None:
+@pytest.mark.usefixtures("nothing_compiled")
+def test_another_seed_learning_rate_and_size_of_batch_compile_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(compiled, "AT_ONCE", 2)
     given = case("instance norm")
     trained(compiled.train_all, given, [0])
     with torch.compiler.set_stance("fail_on_recompile"):
-        trained(compiled.train_all, replace(given, recipe=replace(given.recipe, lr=0.01)), [1])
+        other = replace(given.recipe, lr=0.01, batch=6)
+        trained(compiled.train_all, replace(given, recipe=other), [1])
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("nothing_compiled")
 def test_compiled_students_side_by_side_reach_what_the_oracles_reach() -> None:
     test = tiny_pair().test
     ours, theirs = (

@@ -29,7 +29,7 @@ def batches(source: SyntheticSource, size: int, rng: Generator) -> Iterator[tupl
             yield source.images(index), source.targets(index)
         return
     images, labels = source.epoch(rng)
-    order = torch.randperm(len(images), generator=rng).to(images.device)
+    order = torch.randperm(len(images), generator=rng).to(images.device, non_blocking=True)
     for index in order.split(size):
         yield images[index], labels[index]
 
@@ -156,15 +156,27 @@ class Training:
         return loss
 
     @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.network.parameters()).device
+
+    @property
     def rate(self) -> float:
         """The learning rate of the epoch to come."""
         return learning_rate(self.recipe, self.start, self.epoch)
 
     def batches(self) -> Iterator[tuple[Tensor, Targets]]:
         """The batches of one epoch, augmented and mixed: all that an epoch draws."""
-        for images, labels in batches(self.source, self.recipe.batch, self.shuffle):
-            augmented = self.augment(images, self.augmenting)
-            yield mix(self.recipe.mixing, augmented, labels, self.augmenting)
+        for images, labels in self.unaugmented():
+            yield self.mixed(self.augment(images, self.augmenting), labels)
+
+    def unaugmented(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of one epoch as the source has them: images and labels."""
+        return batches(self.source, self.recipe.batch, self.shuffle)
+
+    def mixed(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Targets]:
+        """An augmented batch as the recipe mixes it."""
+        return mix(self.recipe.mixing, images, labels, self.augmenting)
 
     def _step(self, images: Tensor, targets: Targets) -> Tensor:
         if self.sharpness is None:

@@ -172,6 +172,23 @@ def test_a_pair_of_batches_of_different_sizes_shares_one_set_of_parameters(name)
             torch.testing.assert_close(changed, real[0], rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", augment.names())
+def test_batches_changed_together_are_those_changed_one_by_one(name):
+    augmentation = built(name)
+    batches = [images_of(PICTURES, count) for count in (3, 1, 5, 2, 4, 5)]
+
+    def rngs():
+        return [generator("together", name, place) for place in range(len(batches))]
+
+    together, alone = rngs(), rngs()
+    found = augment.together(augmentation, batches, together)
+    expected = [augmentation(batch, rng) for batch, rng in zip(batches, alone, strict=True)]
+    assert all(map(torch.equal, found, expected))
+    assert all(
+        torch.equal(a.get_state(), b.get_state()) for a, b in zip(together, alone, strict=True)
+    )
+
+
 def test_without_siamese_every_image_has_its_own_parameters():
     same = images_of(PICTURES, 1).expand(6, -1, -1, -1)
     dsa = augment.build_differentiable("dsa", PICTURES)

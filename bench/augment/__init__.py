@@ -18,6 +18,7 @@ the mirror.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from torch import Generator, Tensor
@@ -37,6 +38,15 @@ class Augmentation(Protocol):
 
     def __call__(self, images: Tensor, rng: Generator) -> Tensor:
         """Change ``images`` ``(N, C, S, S)``, in model-input space, by one draw from ``rng``."""
+
+
+def together(
+    augmentation: Augmentation, batches: Sequence[Tensor], rngs: Sequence[Generator]
+) -> list[Tensor]:
+    """``augmentation`` of several batches, each by a draw from a generator of its own."""
+    if isinstance(augmentation, DifferentiableAugmentation):
+        return augmentation.together(batches, rngs)
+    return [augmentation(images, rng) for images, rng in zip(batches, rngs, strict=True)]
 
 
 def names() -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+import torch
 from torch import Generator, Tensor
 
 from bench.augment.families import (
@@ -105,6 +106,28 @@ class DifferentiableAugmentation:
         return Draw(
             tuple(Operation(family, family.draw(count, size_px, rng)) for family in families)
         )
+
+    def together(self, batches: Sequence[Tensor], rngs: Sequence[Generator]) -> list[Tensor]:
+        """Change several batches, each by a fresh draw from a generator of its own.
+
+        Images whose batches drew the same family go through it together: on a GPU a few large
+        kernels take the place of many small ones.
+
+        Args:
+            batches: each ``(N, C, S, S)``; N may differ.
+            rngs: a CPU generator for each.
+        """
+        draws = [self.draw(images.shape, rng) for images, rng in zip(batches, rngs, strict=True)]
+        changed = list(batches)
+        for operations in zip(*(draw.operations for draw in draws), strict=True):
+            for family in dict.fromkeys(operation.family for operation in operations):
+                places = [at for at, one in enumerate(operations) if one.family == family]
+                parameters = torch.cat([operations[at].parameters for at in places])
+                images = [changed[at] for at in places]
+                found = Operation(family, parameters).apply(torch.cat(images))
+                for at, part in zip(places, found.split([*map(len, images)]), strict=True):
+                    changed[at] = part
+        return changed
 
     def pair(self, real: Tensor, synthetic: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
         """Change two batches by the same siamese draw, as DSA and DM do once for every class."""

@@ -6,11 +6,12 @@ kernels for the price of one launch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
+from bench import augment
 from bench.evaluation.functional import Batch, State, Step, rate_of, stacked, state_of
 from bench.evaluation.outcome import Assignment
 from bench.evaluation.reference import train
@@ -67,21 +68,32 @@ class Together:
     def run_epoch(self) -> Tensor:
         """Train one epoch; return the sum of the losses of the last batches."""
         rate = rate_of(self._students[0], self._state)
-        drawn = (student.batches() for student in self._students)
-        for parts in zip(*drawn, strict=True):
-            batch = _stacked([Batch.of(images, targets) for images, targets in parts])
+        for batch in self._batches():
             self.losses = self.step(self._state, batch, rate)
         for student in self._students:
             student.epoch += 1
         return self.losses.sum()
 
+    def _batches(self) -> Iterator[Batch]:
+        """The stacked batches of one epoch; each student's are drawn as when it is alone."""
+        augmentation = self._students[0].augment
+        rngs = [student.augmenting for student in self._students]
+        for parts in zip(*(student.unaugmented() for student in self._students), strict=True):
+            images, labels = zip(*parts, strict=True)
+            augmented = augment.together(augmentation, images, rngs)
+            mixed = map(Training.mixed, self._students, augmented, labels)
+            yield _stacked([Batch.of(*one) for one in mixed])
+
     def hand_back(self) -> None:
-        """Copy the trained tensors into the students' networks."""
+        """Copy the trained tensors into the students' networks and optimisers."""
         for place, student in enumerate(self._students):
             own = state_of(student)
             for mine, trained in zip(own[:3], self._state[:3], strict=True):
                 for name, tensor in mine.items():
                     tensor.copy_(trained[name][place])
+            if self.recipe.momentum:
+                for name, parameter in student.network.named_parameters():
+                    student.optimizer.state[parameter]["momentum_buffer"] = own.velocities[name]
 
 
 StepOf = Callable[[State, Batch, Tensor], Tensor]

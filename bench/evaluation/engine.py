@@ -18,7 +18,7 @@ same way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Literal, get_args
@@ -28,7 +28,7 @@ from bench.data import RealSet, SyntheticSet, SyntheticSource
 from bench.errors import InvalidValue, UnknownName
 from bench.evaluation import compiled, memory, parallel, reference, vectorised
 from bench.evaluation.functional import is_pure
-from bench.evaluation.outcome import Assignment, EpochReport, Outcome
+from bench.evaluation.outcome import Assignment, Candidate, EpochReport, Outcome
 from bench.evaluation.precision import arithmetic
 from bench.evaluation.students import Train, outcomes
 from bench.generators import SyntheticGenerator
@@ -45,7 +45,7 @@ COMPILING_PAYS = 2e13
 """Floating-point operations of a student's training from which its step is compiled.
 
 Compiling costs a core 20 to 60 seconds, and at some 10¹¹ operations a second the plain loop takes
-200 seconds for this many, of which the compiled one saves a third.
+200 seconds for this many, of which the compiled one saves half.
 """
 
 PARALLEL_PAYS = 1e12
@@ -85,10 +85,50 @@ def evaluate(
     assignment = Assignment(
         source=source.to(test.device), network=network, recipe=recipe, test=test
     )
-    chosen = choose(assignment, len(seeds)) if strategy == "auto" else strategy
+    candidates = [Candidate(assignment, seed) for seed in seeds]
+    return evaluate_candidates(candidates, report=report, strategy=strategy)
+
+
+def evaluate_candidates(
+    candidates: Sequence[Candidate],
+    *,
+    report: EpochReport | None = None,
+    strategy: Choice = "auto",
+) -> list[Outcome]:
+    """Train one fresh student for each candidate and test it once.
+
+    Candidates of one kind are trained together where the strategy trains students together: their
+    sources, seeds and learning rates may differ.
+
+    Args:
+        candidates: what each student is told; sources on the device of the test images.
+        report: called after each epoch of a student, maybe from another thread.
+        strategy: how to train; ``auto`` chooses for each kind.
+
+    Returns:
+        The outcomes in the candidates' order.
+
+    Raises:
+        NotApplicable, Diverged, UnknownName, InvalidValue, OutOfMemoryError: see :func:`evaluate`.
+    """
+    alike: dict[Hashable, list[int]] = {}
+    for place, candidate in enumerate(candidates):
+        alike.setdefault(candidate.assignment.kind, []).append(place)
+    found: dict[int, Outcome] = {}
+    for places in alike.values():
+        group = [candidates[place] for place in places]
+        found.update(zip(places, _evaluate_alike(group, report, strategy), strict=True))
+    return [found[place] for place in range(len(candidates))]
+
+
+def _evaluate_alike(
+    candidates: Sequence[Candidate], report: EpochReport | None, strategy: Choice
+) -> list[Outcome]:
+    assignment = candidates[0].assignment
+    chosen = choose(assignment, len(candidates)) if strategy == "auto" else strategy
     check(chosen, assignment)
-    with arithmetic(recipe.precision, test.device):
-        found = _RUNS[chosen](assignment, list(seeds), report)
+    with arithmetic(assignment.recipe.precision, assignment.test.device):
+        found = _RUNS[chosen](candidates, report)
     return [replace(outcome, strategy=chosen) for outcome in found]
 
 
@@ -144,8 +184,8 @@ def _images_an_epoch(source: SyntheticSource) -> int:
 
 
 def _is_pure(assignment: Assignment) -> bool:
-    teachers = assignment.of_the_teachers()
-    names = [assignment.network, *([teachers.network] if teachers else [])]
+    teacher = assignment.of_the_teacher()
+    names = [assignment.network, *([teacher.network] if teacher else [])]
     return all(_network_is_pure(name, assignment.test.spec) for name in names)
 
 
@@ -159,35 +199,27 @@ def _forward_flops(name: str, spec: DatasetSpec) -> float:
     return networks.forward_flops(name, spec)
 
 
-Run = Callable[[Assignment, Sequence[int], EpochReport | None], list[Outcome]]
+Run = Callable[[Sequence[Candidate], EpochReport | None], list[Outcome]]
 
 
 def _one_by_one(train: Train) -> Run:
-    def run(
-        assignment: Assignment, seeds: Sequence[int], report: EpochReport | None
-    ) -> list[Outcome]:
-        return [outcomes(assignment, [seed], train, report)[0] for seed in seeds]
+    def run(candidates: Sequence[Candidate], report: EpochReport | None) -> list[Outcome]:
+        return [outcomes([candidate], train, report)[0] for candidate in candidates]
 
     return run
 
 
 def _side_by_side(train: Train) -> Run:
-    def run(
-        assignment: Assignment, seeds: Sequence[int], report: EpochReport | None
-    ) -> list[Outcome]:
+    def run(candidates: Sequence[Candidate], report: EpochReport | None) -> list[Outcome]:
         return parallel.side_by_side(
-            lambda seed: outcomes(assignment, [seed], train, report)[0], seeds
+            lambda candidate: outcomes([candidate], train, report)[0], candidates
         )
 
     return run
 
 
-def _together(
-    assignment: Assignment, seeds: Sequence[int], report: EpochReport | None
-) -> list[Outcome]:
-    return memory.in_groups(
-        lambda group: outcomes(assignment, group, vectorised.train_all, report), seeds
-    )
+def _together(candidates: Sequence[Candidate], report: EpochReport | None) -> list[Outcome]:
+    return memory.in_groups(lambda group: outcomes(group, vectorised.train_all, report), candidates)
 
 
 _RUNS: dict[str, Run] = {

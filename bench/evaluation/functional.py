@@ -96,8 +96,13 @@ def _blueprint(network: nn.Module) -> nn.Module:
 
 def rate_of(student: Training, state: State) -> Tensor:
     """The learning rate of the epoch to come, 0-dimensional, beside the parameters."""
-    rate = torch.tensor(student.rate, dtype=torch.float64)
-    return rate.to(next(iter(state.parameters.values())))
+    return rates_of([student], state)[0]
+
+
+def rates_of(students: Sequence[Training], state: State) -> Tensor:
+    """The learning rates of the epoch to come, ``(students,)``, beside the parameters."""
+    rates = torch.tensor([student.rate for student in students], dtype=torch.float64)
+    return rates.to(next(iter(state.parameters.values())))
 
 
 def mixes_images(network: nn.Module) -> bool:
@@ -146,7 +151,13 @@ class Step:
         )
 
     def __call__(self, state: State, batch: Batch, rate: Tensor) -> Tensor:
-        """Train on ``batch`` at the learning rate ``rate`` (0-dimensional); the loss(es)."""
+        """Train on ``batch``; the loss(es).
+
+        Args:
+            state: changed in place.
+            batch: what to train on.
+            rate: the learning rate, 0-dimensional; vectorised, one for each student.
+        """
         over_students = torch.func.vmap if self.vectorised else _once
         gradients, loss, buffers = over_students(self._gradients)(state, batch)
         self.descend(state, gradients, rate)
@@ -202,7 +213,15 @@ class Step:
         torch._foreach_mul_(velocities, self.recipe.momentum)
         torch._foreach_add_(velocities, [gradients[name] for name in state.parameters])
         torch._foreach_add_(velocities, parameters, alpha=self.recipe.weight_decay)
-        torch._foreach_sub_(parameters, torch._foreach_mul(velocities, rate))
+        if self.vectorised:
+            torch._foreach_sub_(parameters, [_times(rate, velocity) for velocity in velocities])
+        else:
+            torch._foreach_sub_(parameters, torch._foreach_mul(velocities, rate))
+
+
+def _times(rates: Tensor, stacked: Tensor) -> Tensor:
+    """Each student's part of a stacked tensor times its own rate."""
+    return stacked * rates.view(-1, *[1] * (stacked.dim() - 1))
 
 
 @torch.no_grad()

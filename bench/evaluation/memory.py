@@ -8,11 +8,12 @@ from typing import TypeVar
 
 import torch
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
-def in_groups(work: Callable[[Sequence[int]], list[T]], seeds: Sequence[int]) -> list[T]:
-    """``work`` on all seeds together; on as few at once as memory asks for.
+def in_groups(work: Callable[[Sequence[S]], list[T]], students: Sequence[S]) -> list[T]:
+    """``work`` on all students together; on as few at once as memory asks for.
 
     A group that does not fit is halved and each half starts anew; later groups are no larger.
 
@@ -20,9 +21,9 @@ def in_groups(work: Callable[[Sequence[int]], list[T]], seeds: Sequence[int]) ->
         OutOfMemoryError: not even one fits.
     """
     done: list[T] = []
-    size = len(seeds)
-    while len(done) < len(seeds):
-        group = seeds[len(done) : len(done) + size]
+    size = len(students)
+    while len(done) < len(students):
+        group = students[len(done) : len(done) + size]
         try:
             done += work(group)
         except torch.OutOfMemoryError:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
-from bench.data import RealSet, SyntheticSource
+from bench.data import RealSet, SyntheticSet, SyntheticSource
+from bench.generators import SyntheticGenerator
 from bench.recipes import Recipe
 
 EpochReport = Callable[[int, int, int], None]
@@ -14,12 +16,12 @@ EpochReport = Callable[[int, int, int], None]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Assignment:
-    """What all students of an evaluation have in common.
+    """What a student is told to do.
 
     Attributes:
-        source: what they train on, on the device of ``test``.
-        network: their architecture.
-        recipe: how they are trained.
+        source: what it trains on, on the device of ``test``.
+        network: its architecture.
+        recipe: how it is trained.
         test: the test images; read after the last epoch alone.
     """
 
@@ -28,12 +30,42 @@ class Assignment:
     recipe: Recipe
     test: RealSet
 
-    def of_the_teachers(self) -> Assignment | None:
-        """The teachers of knowledge distillation: same recipe and data, without a teacher."""
+    def of_the_teacher(self) -> Assignment | None:
+        """The teacher of knowledge distillation: same recipe and data, without a teacher."""
         rule = self.recipe.distillation
         if rule is None:
             return None
         return replace(self, network=rule.teacher, recipe=replace(self.recipe, distillation=None))
+
+    @property
+    def kind(self) -> Hashable:
+        """Equal for assignments whose students can be trained as one program.
+
+        Their batches have the same shapes; sources and learning rates may differ.
+        """
+        recipe = replace(self.recipe, lr=1.0, learned_lr=False)
+        return self.network, recipe, id(self.test), _shapes(self.source)
+
+
+def _shapes(source: SyntheticSource) -> Hashable:
+    """What decides the shapes of a source's batches; the source itself where that is not known."""
+    if isinstance(source, SyntheticSet):
+        return source.images.shape, source.labels.shape
+    if isinstance(source, SyntheticGenerator):
+        return source.shape, source.per_class
+    return id(source)
+
+
+class Candidate(NamedTuple):
+    """A student to be trained and tested.
+
+    Attributes:
+        assignment: what it is told to do.
+        seed: decides initial weights, order and augmentation.
+    """
+
+    assignment: Assignment
+    seed: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,23 +12,24 @@ from typing import TypeVar
 
 import torch
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
-def side_by_side(work: Callable[[int], T], seeds: Sequence[int]) -> list[T]:
-    """``work(seed)`` for every seed, some at once; the results in order.
+def side_by_side(work: Callable[[S], T], students: Sequence[S]) -> list[T]:
+    """``work(student)`` for every student, some at once; the results in order.
 
-    Each runs with one thread of torch's, so that a seed's result depends on neither how many run
-    nor how many cores there are.
+    Each runs with one thread of torch's, so that a result depends on neither how many run nor how
+    many cores there are.
     """
-    workers = at_once(len(seeds), torch.get_num_threads())
+    workers = at_once(len(students), torch.get_num_threads())
 
-    def alone(seed: int) -> T:
+    def alone(student: S) -> T:
         torch.set_num_threads(1)
-        return work(seed)
+        return work(student)
 
     with ThreadPoolExecutor(workers, thread_name_prefix="student") as pool:
-        return list(pool.map(alone, seeds))
+        return list(pool.map(alone, students))
 
 
 def at_once(students: int, cores: int) -> int:

@@ -1,4 +1,4 @@
-"""From seeds to outcomes: fresh students, trained by whichever strategy, each tested once."""
+"""From candidates to outcomes: fresh students, trained by whichever strategy, each tested once."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from bench import augment, networks
 from bench.data import RealSet, SyntheticSource
-from bench.evaluation.outcome import Assignment, EpochReport, Outcome
+from bench.evaluation.outcome import Assignment, Candidate, EpochReport, Outcome
 from bench.measure import Peak, synchronize
 from bench.randomness import generator
 from bench.recipes import Recipe
@@ -48,64 +49,65 @@ def start_training(
 
 
 def outcomes(
-    assignment: Assignment,
-    seeds: Sequence[int],
-    train: Train,
-    report: EpochReport | None = None,
+    candidates: Sequence[Candidate], train: Train, report: EpochReport | None = None
 ) -> list[Outcome]:
-    """Train the students of ``seeds`` (and first their teachers) by ``train``; test each once.
+    """Train students of one kind (and first their teachers) by ``train``; test each once.
 
     Raises:
         NotApplicable: the network cannot take these images, or the loss needs other labels.
         Diverged: a student's loss became NaN or infinite.
     """
-    start, test = time.perf_counter(), assignment.test
-    peak, epochs = Peak(test.device), assignment.recipe.epochs
+    start, assignment = time.perf_counter(), candidates[0].assignment
+    peak, epochs = Peak(assignment.test.device), assignment.recipe.epochs
 
     def done(student: int, epoch: int) -> None:
         if report:
-            report(seeds[student], epoch, epochs)
+            report(candidates[student].seed, epoch, epochs)
 
-    teachers = _teachers(assignment, seeds, train)
+    teachers = _teachers(candidates, train)
     students = [
-        _start(assignment, ("student", seed), teacher)
-        for seed, teacher in zip(seeds, teachers, strict=True)
+        _start(candidate, "student", teacher)
+        for candidate, teacher in zip(candidates, teachers, strict=True)
     ]
     losses = train(assignment, students, peak, done)
-    correct = [
-        (predictions(student.network, test, assignment.recipe.precision) == test.labels).numpy()
-        for student in students
-    ]
-    synchronize(test.device)
-    seconds = (time.perf_counter() - start) / len(seeds)
+    correct = [_correct(student, assignment) for student in students]
+    synchronize(assignment.test.device)
+    seconds = (time.perf_counter() - start) / len(candidates)
     return [
         Outcome(
-            seed=seed,
+            seed=candidate.seed,
             accuracy=float(right.mean()),
             loss=loss,
             correct=np.packbits(right).tobytes(),
             seconds=seconds,
             peak_bytes=peak.bytes,
         )
-        for seed, right, loss in zip(seeds, correct, losses, strict=True)
+        for candidate, right, loss in zip(candidates, correct, losses, strict=True)
     ]
 
 
-def _teachers(
-    assignment: Assignment, seeds: Sequence[int], train: Train
-) -> Sequence[nn.Module | None]:
-    """A teacher for each seed, trained in the students' way; none where the recipe has none."""
-    alone = assignment.of_the_teachers()
-    if alone is None:
-        return [None] * len(seeds)
-    teachers = [_start(alone, ("teacher", seed)) for seed in seeds]
-    train(alone, teachers, Peak(assignment.test.device), lambda student, epoch: None)
-    return [teacher.network.requires_grad_(False).eval() for teacher in teachers]
+def _correct(student: Training, assignment: Assignment) -> NDArray[np.bool_]:
+    """Whether each test image is labelled correctly."""
+    test = assignment.test
+    found = predictions(student.network, test, assignment.recipe.precision) == test.labels
+    right: NDArray[np.bool_] = found.numpy()
+    return right
 
 
-def _start(
-    assignment: Assignment, scope: tuple[str | int, ...], teacher: nn.Module | None = None
-) -> Training:
-    return start_training(
-        assignment.source, assignment.network, assignment.recipe, assignment.test, scope, teacher
-    )
+def _teachers(candidates: Sequence[Candidate], train: Train) -> Sequence[nn.Module | None]:
+    """A teacher for each candidate, trained in the students' way; none where recipes have none."""
+    teachers = [
+        Candidate(alone, candidate.seed)
+        for candidate in candidates
+        if (alone := candidate.assignment.of_the_teacher())
+    ]
+    if not teachers:
+        return [None] * len(candidates)
+    alone, trained = teachers[0].assignment, [_start(teacher, "teacher") for teacher in teachers]
+    train(alone, trained, Peak(alone.test.device), lambda student, epoch: None)
+    return [teacher.network.requires_grad_(False).eval() for teacher in trained]
+
+
+def _start(candidate: Candidate, role: str, teacher: nn.Module | None = None) -> Training:
+    given, scope = candidate.assignment, (role, candidate.seed)
+    return start_training(given.source, given.network, given.recipe, given.test, scope, teacher)

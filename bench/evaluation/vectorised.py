@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from bench import augment
-from bench.evaluation.functional import Batch, State, Step, rate_of, stacked, state_of
+from bench.evaluation.functional import Batch, State, Step, rates_of, stacked, state_of
 from bench.evaluation.outcome import Assignment
 from bench.evaluation.reference import train
+from bench.evaluation.sharpened import vectorised_step
 from bench.evaluation.students import EpochsDone
 from bench.measure import Peak
 from bench.training import Training
@@ -55,7 +56,7 @@ class Together:
         self.recipe = students[0].recipe
         self._students = students
         self._state = stacked([state_of(student) for student in students])
-        step = Step.like(students[0], vectorised=True)
+        step = vectorised_step(students[0])
         on_cuda = next(students[0].network.parameters()).is_cuda
         self.step: StepOf = CapturedStep(step, self._state) if on_cuda else step
         self.losses = torch.zeros(len(students))
@@ -67,9 +68,9 @@ class Together:
 
     def run_epoch(self) -> Tensor:
         """Train one epoch; return the sum of the losses of the last batches."""
-        rate = rate_of(self._students[0], self._state)
+        rates = rates_of(self._students, self._state)
         for batch in self._batches():
-            self.losses = self.step(self._state, batch, rate)
+            self.losses = self.step(self._state, batch, rates)
         for student in self._students:
             student.epoch += 1
         return self.losses.sum()

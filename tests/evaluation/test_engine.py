@@ -13,12 +13,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import InvalidValue, UnknownName
-from bench.evaluation import STRATEGIES, compiled, engine, evaluate
+from bench.evaluation import (
+    STRATEGIES,
+    Assignment,
+    Candidate,
+    Strategy,
+    compiled,
+    engine,
+    evaluate,
+    evaluate_candidates,
+)
 from bench.evaluation.memory import in_groups
 from bench.evaluation.parallel import at_once, length
 from bench.evaluation.precision import arithmetic
 from bench.recipes import KnowledgeDistillation, Recipe
-from tests.evaluation.students import CPU, PLAIN, assignment, hard_set
+from bench.training import Training
+from tests.evaluation.students import CPU, PLAIN, assignment, hard_set, soft_set
 from tests.fakes import NETWORK, NoiseGenerator, tiny_pair
 
 
@@ -186,3 +196,36 @@ def test_bf16_rounds_the_forward_pass_and_keeps_the_weights_in_float32() -> None
     )
     assert exact != rounded
     assert rounded == pytest.approx(exact, rel=0.1)
+
+
+def candidates() -> list[Candidate]:
+    """Students of two kinds that differ in seeds, images and learning rates."""
+    moved = replace(hard_set(), images=hard_set().images.flip(0))
+    plain = assignment()
+    return [
+        Candidate(replace(plain, recipe=replace(PLAIN, lr=0.03)), 4),
+        Candidate(replace(plain, source=soft_set()), 5),
+        Candidate(replace(plain, source=moved), 6),
+        Candidate(replace(plain, source=soft_set(), recipe=replace(PLAIN, learned_lr=True)), 5),
+    ]
+
+
+@pytest.mark.parametrize("strategy", ["reference", "vectorised"])
+def test_candidates_reach_together_what_each_reaches_alone(
+    strategy: Strategy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes, train = [], engine.vectorised.train_all
+
+    def counted(given: Assignment, students: Sequence[Training], *rest: Any) -> list[float]:
+        sizes.append(len(students))
+        return train(given, students, *rest)
+
+    monkeypatch.setattr(engine.vectorised, "train_all", counted)
+    found = evaluate_candidates(candidates(), strategy=strategy)
+    assert sizes == ([2, 2] if strategy == "vectorised" else [])
+    for outcome, (given, seed) in zip(found, candidates(), strict=True):
+        (alone,) = evaluate(
+            given.source, NETWORK, given.recipe, given.test, [seed], strategy="reference"
+        )
+        assert (outcome.seed, outcome.correct) == (seed, alone.correct)
+        assert outcome.loss == pytest.approx(alone.loss, rel=1e-3)

@@ -28,6 +28,7 @@ from bench.specs import Budget, BudgetKind
 from bench.trials import TIERS, Tier, Track
 
 Scalar = bool | int | float | str
+LabelRule = Literal["hard", "soft", "learned"]
 
 MAIN = "main"
 """As the teacher of knowledge distillation: the network that the method distils with."""
@@ -75,6 +76,7 @@ class Card(_Table):
         version: raised whenever the adapter's numbers change.
         budgets: kinds of budget the method can be given.
         labels: what kind of labels it hands over.
+        soft_when: a switch among the parameters; turned on, the labels are soft instead.
         tiers: where a run that names no method includes this one; by name it runs in any tier.
         parameters: every parameter with its value and source.
         native: fields of the evaluation recipe (and ``preprocessing``) that the method's own paper
@@ -89,7 +91,8 @@ class Card(_Table):
     distils_as: str | None = None
     version: Annotated[int, Field(ge=1)] = 1
     budgets: tuple[BudgetKind, ...] = ("ipc",)
-    labels: Literal["hard", "soft", "learned"] = "hard"
+    labels: LabelRule = "hard"
+    soft_when: str | None = None
     tiers: tuple[Tier, ...] = TIERS
     parameters: dict[str, Sourced] = {}
     native: dict[str, Sourced] = {}
@@ -177,7 +180,19 @@ def _check_shared(own: Card, name: str, bases: list[str]) -> None:
         )
 
 
+def labels_of(name: str, parameters: Mapping[str, Any]) -> LabelRule:
+    """The kind of labels that method ``name`` hands over with these parameters."""
+    found = card(name)
+    return "soft" if found.soft_when and parameters[found.soft_when] else found.labels
+
+
 def _check(found: Card, name: str) -> Card:
+    switch = found.soft_when and found.parameters.get(found.soft_when)
+    if found.soft_when and not (isinstance(switch, Sourced) and isinstance(switch.value, bool)):
+        raise BadFile(
+            f"The card of {name!r} hands over soft labels when {found.soft_when!r}, "
+            f"which is no parameter that is true or false."
+        )
     for preset in found.preset:
         for key in preset.parameters:
             if key not in found.parameters:
@@ -215,6 +230,7 @@ def _card_of_class(name: str) -> Card:
             version=getattr(adapter, "version", 1),
             budgets=getattr(adapter, "budgets", ("ipc",)),
             labels=getattr(adapter, "labels", "hard"),
+            soft_when=getattr(adapter, "soft_when", None),
             parameters=defaults,
         )
     except (TypeError, ValidationError) as error:

@@ -6,7 +6,7 @@ A distillation that was never measured stays unknown; it is not guessed.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from statistics import median
 
@@ -36,6 +36,7 @@ class Estimates:
         history: records, for example of the store and of the published results.
         specs: the datasets, for work that has to be counted.
         flops_per_second: of the device at hand, or ``None`` to count nothing.
+        held: whether the source with this key is kept and takes no time; ``None`` if none is.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Estimates:
         history: Iterable[Record],
         specs: dict[str, DatasetSpec],
         flops_per_second: float | None = None,
+        held: Callable[[str], bool] | None = None,
     ) -> None:
         distilled: dict[_Cell, list[float]] = defaultdict(list)
         evaluated: dict[_Cell, list[float]] = defaultdict(list)
@@ -62,6 +64,7 @@ class Estimates:
         self._evaluated: dict[_Cell, float] = {k: median(v) for k, v in evaluated.items()}
         self._specs = specs
         self._rate = flops_per_second
+        self._held = held
         self._flops: dict[tuple[str, str], float] = {}
 
     def distillation(self, job: Job) -> Seconds:
@@ -71,6 +74,8 @@ class Estimates:
 
     def source(self, plan: Distillation) -> Seconds:
         """Preparing and distilling one synthetic source."""
+        if self._held and self._held(plan.key):
+            return Seconds()
         cell = (plan.method, plan.dataset, plan.budget, plan.network)
         known = self._distilled.get((*cell, tuple(sorted(plan.parameters.items()))))
         return Seconds(unknown=1) if known is None else Seconds(known)

@@ -1,17 +1,41 @@
-"""What a protocol is given to score a synthetic source."""
+"""What a protocol is given to score synthetic sources."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from torch import nn
 
 from bench.data import RealSet, SyntheticSource
-from bench.evaluation import Choice, EpochReport, Outcome, evaluate
+from bench.evaluation import (
+    Assignment,
+    Candidate,
+    Choice,
+    EpochReport,
+    Outcome,
+    evaluate_candidates,
+)
 from bench.experts import Experts
 from bench.recipes import Recipe
 from bench.relabelling import relabel
+from bench.trials import Trial
+
+
+class Entry(NamedTuple):
+    """What is to be scored for one trial.
+
+    Attributes:
+        trial: says which student is trained how.
+        source: what the student trains on.
+        teacher: labels the images where the trial's recipe asks for a teacher's labels.
+    """
+
+    trial: Trial
+    source: SyntheticSource
+    teacher: nn.Module | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,14 +78,39 @@ class Exam:
             ContractError: the recipe asks for a teacher's labels and there is no teacher.
             Diverged: the student's loss became NaN or infinite.
         """
-        labelled = relabel(source.to(self.test.device), recipe.labels, teacher)
-        (outcome,) = evaluate(
-            labelled,
-            architecture,
-            recipe,
-            self.test,
-            [seed],
-            report=self.report,
-            strategy=self.strategy,
-        )
+        (outcome,) = self._outcomes([self._candidate(source, architecture, recipe, seed, teacher)])
         return outcome
+
+    def score_all(self, entries: Sequence[Entry]) -> list[Outcome]:
+        """Train a student for each entry as its trial says, alike ones together where that pays.
+
+        Raises:
+            NotApplicable, ContractError, Diverged: as :meth:`score`, for one of them.
+        """
+        return self._outcomes(
+            [
+                self._candidate(
+                    entry.source,
+                    entry.trial.architecture,
+                    entry.trial.recipe,
+                    entry.trial.seed,
+                    entry.teacher,
+                )
+                for entry in entries
+            ]
+        )
+
+    def _candidate(
+        self,
+        source: SyntheticSource,
+        architecture: str,
+        recipe: Recipe,
+        seed: int,
+        teacher: nn.Module | None,
+    ) -> Candidate:
+        labelled = relabel(source.to(self.test.device), recipe.labels, teacher)
+        given = Assignment(source=labelled, network=architecture, recipe=recipe, test=self.test)
+        return Candidate(given, seed)
+
+    def _outcomes(self, candidates: Sequence[Candidate]) -> list[Outcome]:
+        return evaluate_candidates(candidates, report=self.report, strategy=self.strategy)

@@ -103,8 +103,8 @@ def load(root: Path | str | None = None) -> CellTable:
     if path is None:
         raise MissingData(
             f"There is no table of NAS-Bench-201 under {data_root(root)}. Make it from the "
-            f"official file (bench data convert nas-bench-201 FILE --to {FILE_NAME}) or set "
-            f"BENCH_DATA to a folder that holds {FILE_NAME}."
+            f"official file (bench data convert nas-bench-201 FILE --to {FILE_NAME}) or name a "
+            f"folder that holds {FILE_NAME} (--data-root, or BENCH_DATA in the environment)."
         )
     return read(path)
 

@@ -14,9 +14,8 @@ from bench.specs import Budget, DatasetSpec
 from bench.trials import Distillation, Split, Tier, Track, Trial
 
 if TYPE_CHECKING:
-    from bench.data import SyntheticSource
     from bench.evaluation import Outcome
-    from bench.exam import Exam
+    from bench.exam import Entry, Exam
     from bench.records import Record
     from bench.studies import Study
 
@@ -26,7 +25,9 @@ class Rules(Protocol):
     """A protocol at one tier: a frozen dataclass; every field is a rule of the game.
 
     A class attribute ``heeds``, no field, may name those of ``sweeps`` and ``networks`` that a
-    request may give; without it they are refused, not ignored.
+    request may give; without it they are refused, not ignored. A method ``require(datasets,
+    data_root)`` may raise ``MissingData`` before anything is done: the rules need more than the
+    datasets.
     """
 
     @property
@@ -56,8 +57,11 @@ class Rules(Protocol):
     def plan(self, request: Request) -> Iterable[Trial]:
         """The trials that answer ``request``."""
 
-    def evaluate(self, trial: Trial, source: SyntheticSource, exam: Exam) -> Outcome:
-        """Score what a method handed over."""
+    def evaluate(self, entries: Sequence[Entry], exam: Exam) -> list[Outcome]:
+        """Score what methods handed over: one outcome for each entry.
+
+        Several entries are students of one kind, which may be trained together.
+        """
 
     def studies(self, records: Sequence[Record]) -> Sequence[Study]:
         """The protocol's own tables, beside the one that lists every cell's accuracy.
@@ -115,6 +119,11 @@ class Request:
             self._hashes[id(rules)] = (rules, rules_hash(rules))
         return self._hashes[id(rules)][1]
 
+    def resolve(self, rules: Rules, method: str, dataset: str, budget: Budget) -> cards.Resolved:
+        """The parameters that a method gets for ``budget``, with the user's changes."""
+        changes = self.changes.get(method)
+        return cards.resolve(method, rules.tier, dataset, _distilled_for(budget), changes)
+
     def trial(
         self,
         rules: Rules,
@@ -143,9 +152,9 @@ class Request:
             seed: of distillation and evaluation alike: a seed is one whole repetition.
             merged_seeds: distillation seeds of further sets for the same student.
         """
+        resolved = self.resolve(rules, method, dataset, budget)
         served, budget = budget, _distilled_for(budget)
         distiller = cards.distiller(method)
-        resolved = cards.resolve(method, rules.tier, dataset, budget, self.changes.get(method))
         recipe, preprocessing = cards.recipe_for(method, track, recipe, rules.tier, dataset, served)
         recipe = replace(_with_main_teacher(recipe, network), precision=self.precision)
         return Trial(

@@ -126,15 +126,6 @@ class Cost(_Facts):
     peak_bytes: Count
 
 
-class Costs(_Facts):
-    """Costs per phase; ``None`` where a phase did not run."""
-
-    prepare: Cost | None = None
-    distill: Cost | None = None
-    evaluate: Cost | None = None
-    stored_bytes: Count | None = None
-
-
 class Environment(_Facts):
     """What ran the trial.
 
@@ -156,6 +147,26 @@ class Environment(_Facts):
 
     # records that were published before there was a choice are valid without it
     model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
+
+class Costs(_Facts):
+    """Costs per phase; ``None`` where a phase did not run.
+
+    The student was timed in the record's own environment. ``distilled_on`` is where preparation and
+    distillation were: several where sets are merged, none where it is not known of all of them.
+    Experts that preparation found trained were timed where they were trained.
+    """
+
+    prepare: Cost | None = None
+    distill: Cost | None = None
+    evaluate: Cost | None = None
+    stored_bytes: Count | None = None
+    distilled_on: tuple[Environment, ...] = ()
+
+    # records that were published before they said so are valid without it
+    model_config = ConfigDict(
+        json_schema_extra={"required": ["prepare", "distill", "evaluate", "stored_bytes"]}
+    )
 
 
 class Record(_Facts):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bench.errors import InvalidValue
 from bench.planning import Request
 from bench.specs import Budget
 from bench.studies import variant
@@ -34,6 +35,9 @@ def with_references(
         request: what was asked for.
         dataset: one of its datasets.
         references: methods for real images, whether asked for or not.
+
+    Raises:
+        InvalidValue: the user changes a reference.
     """
     asked = [
         (method, budget)
@@ -47,7 +51,18 @@ def with_references(
     needed = [
         (method, budget) for method in references for budget in rules.budgets(real, dataset, method)
     ]
+    for method, budget in needed:
+        if not _unchanged(request.resolve(rules, method, dataset, budget).preset):
+            raise InvalidValue(
+                f"{rules.name} compares every method with {method} as it is, "
+                f"so nothing of it can be changed; leave --set {method} out."
+            )
     return list(dict.fromkeys([*needed, *asked]))
+
+
+def _unchanged(preset: str) -> bool:
+    """Whether a method's parameters are those of its card: the tier alone is named."""
+    return len(preset.split()) == 1
 
 
 def table_rows(records: Iterable[Record]) -> dict[tuple[Budget, str], list[Record]]:
@@ -64,7 +79,7 @@ def reference(records: Iterable[Record], method: str, budget: Budget) -> list[Re
         record
         for record in records
         if (record.method.name, record.trial.budget) == (method, budget)
-        and len(record.method.preset.split()) == 1  # the tier alone
+        and _unchanged(record.method.preset)
     ]
     newest = max((record.method.version for record in unchanged), default=0)
     return [record for record in unchanged if record.method.version == newest]

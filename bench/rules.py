@@ -15,9 +15,8 @@ from bench.specs import Budget
 from bench.trials import Tier, Track, Trial
 
 if TYPE_CHECKING:
-    from bench.data import SyntheticSource
     from bench.evaluation import Outcome
-    from bench.exam import Exam
+    from bench.exam import Entry, Exam
     from bench.records import Record
     from bench.studies import Study
 
@@ -138,9 +137,9 @@ class GridRules(ABC):
             seed=seed,
         )
 
-    def evaluate(self, trial: Trial, source: SyntheticSource, exam: Exam) -> Outcome:
-        """Train one student, test it once after its last epoch."""
-        return exam.score(source, trial.architecture, trial.recipe, trial.seed)
+    def evaluate(self, entries: Sequence[Entry], exam: Exam) -> list[Outcome]:
+        """Train a student for each entry, test it once after its last epoch."""
+        return exam.score_all(entries)
 
     def studies(self, records: Sequence[Record]) -> Sequence[Study]:
         """None: the cells' accuracies say it all."""

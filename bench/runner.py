@@ -106,7 +106,7 @@ def plan(options: Options, *, read_data: bool = True) -> Plan:
 
     Raises:
         UnknownName: a protocol, method, dataset, network or parameter that does not exist.
-        MissingData: a dataset is not on this machine.
+        MissingData: a dataset, or what the rules need beside it, is not on this machine.
         InvalidValue: a value outside what is allowed, or a wish that the protocol has no room for.
     """
     rules = load_rules(options.protocol, options.tier)
@@ -135,6 +135,8 @@ def plan(options: Options, *, read_data: bool = True) -> Plan:
     done = {trial.id: standing[trial.id] for trial in trials if trial.id in standing}
     trained = {trial.evaluation_key: done[trial.id] for trial in trials if trial.id in done}
     left = [trial for trial in trials if trial.id not in done]
+    if left and read_data and hasattr(rules, "require"):
+        rules.require(request.specs, options.data_root)
     return Plan(
         options=options,
         rules=rules,

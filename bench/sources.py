@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 
 from bench import artifacts
 from bench.data import RealSet, SyntheticSource, merge
 from bench.distillation import Distilled
 from bench.errors import BadFile, NotApplicable
 from bench.generators import SyntheticGenerator
-from bench.records import Cost
+from bench.records import Cost, Environment
 from bench.specs import Budget
 from bench.store import Store
 from bench.trials import Distillation
@@ -28,12 +29,14 @@ class Made:
         artifact: its SHA-256 in the store; ``None`` for what is not stored.
         prepare: what its preparation has cost.
         distill: what its distillation has cost.
+        distilled_on: where both were measured; ``()`` where that is not known of all of it.
     """
 
     source: SyntheticSource
     artifact: str | None
     prepare: Cost
     distill: Cost
+    distilled_on: tuple[Environment, ...]
 
     def serving(self, budget: Budget | None) -> Made:
         """The same generator serving another budget; ``None`` for its own.
@@ -60,6 +63,7 @@ def merged(parts: Sequence[Made]) -> Made:
         artifact=None,
         prepare=_sum([part.prepare for part in parts]),
         distill=_sum([part.distill for part in parts]),
+        distilled_on=_everywhere(parts),
     )
 
 
@@ -69,21 +73,30 @@ def _sum(costs: Sequence[Cost]) -> Cost:
     )
 
 
-def keep(store: Store, plan: Distillation, result: Distilled) -> Made:
-    """Store what was made; the whole training set is not stored again."""
+def _everywhere(parts: Sequence[Made]) -> tuple[Environment, ...]:
+    """Each environment that one of the parts was made in, once."""
+    if not all(part.distilled_on for part in parts):
+        return ()
+    return tuple(dict.fromkeys(chain.from_iterable(part.distilled_on for part in parts)))
+
+
+def keep(store: Store, plan: Distillation, result: Distilled, here: Environment) -> Made:
+    """Store what was made ``here``; the whole training set is not stored again."""
     costs = {"prepare": asdict(result.prepare), "distill": asdict(result.distill)}
     made = Made(
         source=result.source,
         artifact=None,
         prepare=Cost(**costs["prepare"]),
         distill=Cost(**costs["distill"]),
+        distilled_on=(here,),
     )
     if isinstance(result.source, RealSet):
         return made
     scratch = store.artifact(f".{plan.key}")
     sha256 = artifacts.save(result.source, scratch)
     scratch.replace(store.artifact(sha256))
-    store.remember(plan.key, costs | {"artifact": sha256, "curve": result.curve})
+    facts = {"artifact": sha256, "curve": result.curve, "environment": here.model_dump()}
+    store.remember(plan.key, costs | facts)
     return replace(made, artifact=sha256)
 
 
@@ -97,11 +110,13 @@ def recall(store: Store, key: str) -> Made | None:
         source = artifacts.load(path)
         if source.header is None or source.header.created.get("key") != key:
             raise BadFile(f"{path} holds another distillation than its name says.")
+        there = facts.get("environment")  # stores of before did not note it
         return Made(
             source=source,
             artifact=facts["artifact"],
             prepare=Cost(**facts["prepare"]),
             distill=Cost(**facts["distill"]),
+            distilled_on=(Environment(**there),) if there else (),
         )
     except BadFile as error:
         log.warning("%s It is distilled again.", error)

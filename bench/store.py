@@ -4,7 +4,7 @@
 
     records/        <protocol>-v<N>/<tier>/<dataset>/<method>.jsonl, append-only
     artifacts/      synthetic sets by SHA-256
-    distillations/  what each distillation handed over and cost, by key
+    distillations/  what each distillation handed over, cost and ran on, by key
     checkpoints/    distillations in progress
     experts/        expert buffers
     lock            held by the run that writes

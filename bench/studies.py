@@ -189,3 +189,16 @@ def mishaps(records: Iterable[Record]) -> tuple[str, ...]:
         f"{name}: {count} × {status}{f', {reason}' if reason else ''}."
         for (name, status, reason), count in sorted(ends.items())
     )
+
+
+def machines(records: Iterable[Record]) -> tuple[str, ...]:
+    """A sentence where distillations were timed on several devices, whose times do not compare.
+
+    Records that do not say where stand for the device that trained their student.
+    """
+    made = [record for record in records if record.cost.distill]
+    places = [where for r in made for where in r.cost.distilled_on or (r.environment,)]
+    devices = sorted({place.device for place in places})
+    if len(devices) < 2:
+        return ()
+    return (f"Distillations were timed on several devices: {', '.join(devices)}.",)

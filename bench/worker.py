@@ -6,21 +6,21 @@ the user must put right (a full disk, missing data) stop the run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 
 from bench import datasets, environment
-from bench.data import SyntheticSource
 from bench.datasets import RealPair
 from bench.distillation import make
 from bench.evaluation import Outcome
-from bench.exam import Exam
-from bench.executors.graph import Distil, Examine, Node, TrainExpert, students
+from bench.exam import Entry, Exam
+from bench.executors.graph import Distil, Examine, Node, TrainExpert, source_key, students
 from bench.experts import Experts
 from bench.failures import FAULTS, Failed
 from bench.planning import Job, load_rules
@@ -78,6 +78,8 @@ Emit = Callable[[Event], None]
 Known = dict[str, Made | Failed]
 """Synthetic sources by the keys of their plans: what went wrong once goes wrong for all."""
 
+NO_FAILURES: Mapping[str, Failed] = MappingProxyType({})
+
 
 def run_job(job: Job, settings: Settings, emit: Emit) -> None:
     """Distil and evaluate in this process; emit progress, and one :class:`Finished` for each trial.
@@ -91,7 +93,7 @@ def run_job(job: Job, settings: Settings, emit: Emit) -> None:
 
 
 def perform(
-    node: Node, settings: Settings, emit: Emit, failure: Failed | None = None
+    node: Node, settings: Settings, emit: Emit, failures: Mapping[str, Failed] = NO_FAILURES
 ) -> Failed | None:
     """Do one piece of a graph; what it makes is in the store.
 
@@ -99,7 +101,8 @@ def perform(
         node: what to do.
         settings: how.
         emit: called with progress, and with one :class:`Finished` for each trial of a student.
-        failure: how something that ``node`` needs went wrong; it goes the same way.
+        failures: how what ``node`` needs went wrong, or ``node`` itself before, by key; what has
+            no other way goes the same way.
 
     Returns:
         How it went wrong, if it did and something may wait for it.
@@ -110,11 +113,10 @@ def perform(
     if isinstance(node, Examine):
         # what was distilled for this very graph is not done again
         settings = replace(settings, fresh=False)
-        known: Known = {plan.key: failure for plan in node.trials[0].sources if failure}
-        _Worker(settings, emit).examine(node, known)
+        _Worker(settings, emit).examine(node, _known(node, failures))
         return None
-    if failure is not None:
-        return failure
+    if failures:
+        return next(iter(failures.values()))
     try:
         if isinstance(node, Distil):
             _Worker(settings, emit).distil(node.plan, node.job)
@@ -125,6 +127,14 @@ def perform(
         # an expert's fault shows again where the expert is needed, and is recorded there
         return found if isinstance(node, Distil) else None
     return None
+
+
+def _known(node: Examine, failures: Mapping[str, Failed]) -> Known:
+    """How sources went wrong before; what is no source's fault is that of all."""
+    plans = {source_key(plan): plan for trial in node.trials for plan in trial.sources}
+    shared = next((failures[key] for key in failures if key not in plans), None)
+    found = {plan.key: failures.get(key, shared) for key, plan in plans.items()}
+    return {key: failure for key, failure in found.items() if failure is not None}
 
 
 class _Worker:
@@ -162,23 +172,35 @@ class _Worker:
             checkpoint_seconds=self.settings.checkpoint_seconds,
             report=report,
         )
-        made = keep(self.store, plan, result)
+        made = keep(self.store, plan, result, environment.describe(self.device))
         checkpoint.unlink(missing_ok=True)  # not before all of it is kept
         return made
 
     def examine(self, node: Examine, known: Known) -> None:
-        """Train and test one student; what is not ``known`` of its sources is made and noted."""
-        trial = node.trials[0]
-        made: Made | None = None
-        outcome: Outcome | Failed
-        try:
-            parts = [self._source(plan, node.job, known) for plan in trial.sources]
-            made = merged(parts).serving(trial.deployed)
-            outcome = self._evaluate(node, made.source)
-        except FAULTS as error:
-            outcome = Failed.of(error)
-        for trial in node.trials:
-            self.emit(_ended(node.job, trial, self.device, made, outcome))
+        """Train and test students; what is not ``known`` of their sources is made and noted."""
+        ready: list[tuple[Entry, Made]] = []
+        for trials in node.students:
+            try:
+                made = self._made(trials[0], node.job, known)
+            except FAULTS as error:
+                self._end(node.job, trials, None, Failed.of(error))
+            else:
+                ready.append((Entry(trials[0], made.source), made))
+        trials_of = {trials[0].id: trials for trials in node.students}
+        outcomes = self._outcomes(node.job, [entry for entry, _ in ready])
+        for (entry, made), outcome in zip(ready, outcomes, strict=True):
+            self._end(node.job, trials_of[entry.trial.id], made, outcome)
+
+    def _made(self, trial: Trial, job: str, known: Known) -> Made:
+        """What a trial's student trains on."""
+        parts = [self._source(plan, job, known) for plan in trial.sources]
+        return merged(parts).serving(trial.deployed)
+
+    def _end(
+        self, job: str, trials: Sequence[Trial], made: Made | None, outcome: Outcome | Failed
+    ) -> None:
+        for trial in trials:
+            self.emit(_ended(job, trial, self.device, made, outcome))
 
     def _source(self, plan: Distillation, job: str, known: Known) -> Made:
         if plan.key not in known:
@@ -191,21 +213,32 @@ class _Worker:
             raise found.with_traceback(None)  # it would grow with every trial
         return found
 
-    def _evaluate(self, node: Examine, source: SyntheticSource) -> Outcome:
-        trial = node.trials[0]
+    def _outcomes(self, job: str, entries: Sequence[Entry]) -> list[Outcome | Failed]:
+        """How each student went; where something goes wrong among several, each is tried alone."""
+        if not entries:
+            return []
+        try:
+            return [*self._evaluate(job, entries)]
+        except FAULTS as error:
+            if len(entries) == 1:
+                return [Failed.of(error)]
+        return [found for entry in entries for found in self._outcomes(job, [entry])]
+
+    def _evaluate(self, job: str, entries: Sequence[Entry]) -> list[Outcome]:
+        trial = entries[0].trial
         phase = f"{trial.track} on {trial.architecture}"
 
         def report(seed: int, done: int, total: int) -> None:
             if done % max(1, total // 20) == 0:
-                self._progress(node.job, phase, done, total)
+                self._progress(job, phase, done, total)
 
         exam = Exam(
             test=self._real(trial.distillation).test,
-            experts=self._experts(trial.distillation, node.job),
+            experts=self._experts(trial.distillation, job),
             report=report,
             data_root=self.settings.data_root,
         )
-        return load_rules(trial.protocol, trial.tier).evaluate(trial, source, exam)
+        return load_rules(trial.protocol, trial.tier).evaluate(entries, exam)
 
     def _experts(self, plan: Distillation, job: str) -> Experts:
         def report(what: str, done: int, total: int) -> None:
@@ -268,6 +301,7 @@ def _costs(made: Made | None, evaluate: Cost | None) -> Costs:
         distill=made.distill,
         evaluate=evaluate,
         stored_bytes=made.source.stored_bytes,
+        distilled_on=made.distilled_on,
     )
 
 

@@ -6,7 +6,7 @@ Trials that do nothing are recorded like any other, durably and with what the st
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,9 @@ NOWHERE = Environment(
 )
 
 
-def do_nothing(node: Node, settings: Settings, emit: Emit, failure: Failed | None) -> Failed | None:
+def do_nothing(
+    node: Node, settings: Settings, emit: Emit, failures: Mapping[str, Failed]
+) -> Failed | None:
     """A worker's part without work."""
     if isinstance(node, Examine):
         for trial in node.trials:

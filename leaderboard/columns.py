@@ -18,6 +18,15 @@ def _provenance(source: Provenance) -> str:
     return f"{source.kind} {source.times} ×" if source.times else source.kind
 
 
+def devices(rows: Iterable[Row]) -> str:
+    """What the trials ran on, and what distilled for them where that was something else."""
+    rows = list(rows)
+    ran = {name for row in rows for name in row.devices}
+    others = {name for row in rows for name in row.distilled_on} - ran
+    parts = [", ".join(sorted(ran)), f"distilled on {', '.join(sorted(others))}" if others else ""]
+    return "; ".join(filter(None, parts))
+
+
 COLUMNS: dict[str, Callable[[Row], str]] = {
     RANK: lambda row: NONE if row.rank is None else str(row.rank),
     METHOD: lambda row: f"{row.title} (ceiling)" if row.ceiling else row.title,
@@ -30,7 +39,7 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
     "Prepare": lambda row: wording.cost(row.prepare),
     "Distil": lambda row: wording.cost(row.distill),
     "Evaluate": lambda row: wording.cost(row.evaluate),
-    DEVICE: lambda row: ", ".join(row.devices),
+    DEVICE: lambda row: devices([row]),
     PROVENANCE: lambda row: _provenance(row.provenance),
     "Not ok": lambda row: wording.mishaps(row.mishaps),
 }

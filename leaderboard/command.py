@@ -21,8 +21,8 @@ from leaderboard.console import (
     own_stores,
     print_json,
     read,
-    rules_hash,
 )
+from leaderboard.installed import installed_hash
 
 if TYPE_CHECKING:
     from bench.profiling.records import ProfileRecord
@@ -225,7 +225,7 @@ def publish(
         raise MissingData(
             f"There are no records in {source}; `bench run --store {store}` makes some."
         )
-    outcome = publish_records(source, results, rules_hash, supersede)
+    outcome = publish_records(source, results, installed_hash, supersede)
     profiles = profile_files.publish(store, results.parent, profile_files.installed_hash)
     counts = {
         "published": outcome.published,

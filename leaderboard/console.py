@@ -11,7 +11,6 @@ import typer
 
 if TYPE_CHECKING:
     from bench.errors import BadFile
-    from bench.trials import Tier
     from leaderboard.reading import Reading
 
 RESULTS = Path("leaderboard/results")
@@ -60,18 +59,6 @@ def read(results: Path, stores: Iterable[Path]) -> Reading:
             f"`--store runs` reads them there, `bench leaderboard publish` copies them."
         )
     return found
-
-
-def rules_hash(protocol: str, version: int, tier: Tier) -> str | None:
-    """The hash of the installed rules of this protocol, version and tier."""
-    from bench import planning
-    from bench.errors import UnknownName
-
-    try:
-        rules = planning.load_rules(protocol, tier)
-    except UnknownName:
-        return None
-    return planning.rules_hash(rules) if rules.version == version else None
 
 
 def print_json(value: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Any, cast
 from bench import cards
 from bench.errors import UnknownName
 from bench.planning import load_rules
-from bench.recipes import Recipe
+from bench.recipes import LEFT_OUT, Recipe
 from bench.specs import Budget
 from bench.trials import Tier
 from leaderboard.rows import Row
@@ -50,7 +50,7 @@ def departures(key: TableKey, row: Row) -> tuple[str, ...]:
     pixels = {"pixels": row.records[0].dataset.preprocessing}
     return (
         *_different(row.parameters, parameters, ""),
-        *_different({**row.recipe, **pixels}, recipe, "students' "),
+        *_different({**LEFT_OUT, **row.recipe, **pixels}, recipe, "students' "),
     )
 
 
@@ -69,7 +69,7 @@ def _paper_settings(
     rules = cast(Any, load_rules(protocol, PAPER))
     standard: Recipe = rules.recipe
     recipe, pixels = cards.recipe_for(method, "native", standard, PAPER, dataset, budget)
-    settings = {**recipe.as_dict(), "pixels": pixels}
+    settings = LEFT_OUT | recipe.as_dict() | {"pixels": pixels}
     if budget == FULL:
         del settings["epochs"]
     return resolved.parameters, settings

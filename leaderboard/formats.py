@@ -82,6 +82,7 @@ def _cells(table: Table, row: Row) -> dict[str, Any]:
         "provenance": row.provenance.kind,
         "reproductions": row.provenance.times,
         "devices": ", ".join(row.devices),
+        "distilled_on": ", ".join(row.distilled_on),
         "seeds": json.dumps(row.seeds),
         "values": json.dumps(row.values),
         "mishaps": json.dumps([asdict(end) for end in row.mishaps], ensure_ascii=False),

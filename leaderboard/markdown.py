@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.files import canonical_json
 from bench.studies import Study
-from leaderboard import columns, efficiency, remarks, wording
+from leaderboard import columns, efficiency, remarks, reproduce, wording
 from leaderboard.reported import reported
 from leaderboard.rows import Row
 from leaderboard.standings import standings
@@ -138,7 +138,7 @@ def _facts(found: Sequence[Table], usual: Mapping[str, Any]) -> str:
         "Recipe": wording.recipe(usual),
         "Seeds": wording.numbers([seed for row in rows for seed in row.seeds]) or NONE,
         "n": f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else str(counts[0]),
-        "Devices": _list(environment.device for environment in ran),
+        "Devices": columns.devices(rows),
         "Versions": f"bench {_list(e.package for e in ran)}; torch {_list(e.torch for e in ran)}; "
         f"Python {_list(e.python for e in ran)}",
         "Commits": _list(wording.commit(environment.commit) for environment in ran),
@@ -216,23 +216,8 @@ def _grid(head: Sequence[str], body: Sequence[Sequence[str]], left: Collection[s
 
 
 def _commands(table: Table) -> str:
-    """The commands that fill the table: one for the presets, one for each changed method."""
-    key = table.key
-    words = ["bench", "run", "--protocol", key.protocol, "--tier", key.tier]
-    words += ["--dataset", key.dataset]
-    if key.budget.kind != "full":
-        words += ["--budget", str(key.budget).removeprefix("ipc ")]
-    changed = {row.title: _settings(row) for row in table.rows if row.changes and not row.ceiling}
-    lines = [words, *(words + more for _, more in sorted(changed.items()) if more)]
-    commands = "\n".join(wording.command(*line) for line in lines)
+    commands = "\n".join(reproduce.table_commands(table))
     return f"Reproduce:\n\n```sh\n{commands}\n```\n"
-
-
-def _settings(row: Row) -> list[str]:
-    """Options that change a method's parameters; other changes are no option of the command."""
-    pairs = [(name, value) for name, value in row.changes if name in row.parameters]
-    options = [word for name, value in pairs for word in ("--set", f"{row.method}.{name}={value}")]
-    return ["--method", row.method, *options] if options else []
 
 
 def _reported(table: Table) -> str:

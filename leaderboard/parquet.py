@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.files import atomic_write, canonical_json
 from bench.profiling.records import PHASES
-from bench.records import Record
+from bench.records import Environment, Record
 from leaderboard.reading import Reading
 from leaderboard.tables import counted
 
@@ -66,7 +66,7 @@ def _schema() -> pa.Schema:
         | {"method": text, "method_version": whole, "parameters": text, "preset": text}
         | {"recipe": text, "status": text, "reason": text, "labels": text}
         | costs
-        | {"stored_bytes": whole, "artifact": text, "time": text}
+        | {"stored_bytes": whole, "distilled_on": text, "artifact": text, "time": text}
         | dict.fromkeys(("commit", "package", "python", "torch", "device", "driver"), text)
         | {"threads": whole, "precision": text, "platform": text, "calibration_seconds": real}
         | {"strategy": text}
@@ -104,10 +104,15 @@ def _flat(record: Record) -> dict[str, Any]:
         "labels": record.labels,
         **_costs(record),
         "stored_bytes": record.cost.stored_bytes,
+        "distilled_on": _environments(record.cost.distilled_on),
         "artifact": record.artifact,
         "time": record.time,
         **record.environment.model_dump(),
     }
+
+
+def _environments(found: Sequence[Environment]) -> str:
+    return canonical_json([environment.model_dump() for environment in found])
 
 
 def _costs(record: Record) -> Mapping[str, float | None]:

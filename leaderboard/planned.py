@@ -14,6 +14,7 @@ from bench.planning import Request, Rules, Sweep
 from bench.records import Record
 from bench.specs import Budget
 from bench.trials import Split, Tier
+from leaderboard.installed import installed_rules
 
 MOST_SETS = 20
 """Sets that one set is compared with, together as large, at most (see the protocol ``merge``)."""
@@ -26,7 +27,8 @@ def unplanned(record: Record) -> str:
     method with its parameters. Nothing is said where the protocol under the record's rules, the
     dataset, or the method in the record's version is not installed.
     """
-    rules = _rules(record)
+    where = record.trial
+    rules = installed_rules(where.protocol, where.version, record.protocol_hash, where.tier)
     if rules is None or not _can_be_planned(record):
         return ""
     if any(record.id in _trials(cell) for cell in _cells(record)):
@@ -35,18 +37,6 @@ def unplanned(record: Record) -> str:
         f"is no trial that the rules of {rules.name} v{rules.version} ({rules.tier}) plan: seeds, "
         f"networks or recipe are others; run it with `bench run`."
     )
-
-
-def _rules(record: Record) -> Rules | None:
-    """The installed rules that the record was made under."""
-    where = record.trial
-    if where.protocol not in plugins.names("protocols"):
-        return None
-    try:
-        rules = planning.load_rules(where.protocol, where.tier)
-    except BenchError:
-        return None
-    return rules if planning.rules_hash(rules) == record.protocol_hash else None
 
 
 def _can_be_planned(record: Record) -> bool:

@@ -26,11 +26,10 @@ def terminal(table: Table) -> Grid:
     No string of a record reaches the terminal as markup or control code.
     """
     architectures = {row.architecture for row in table.rows}
-    devices = sorted({device for row in table.rows for device in row.devices})
     without = {columns.ARCHITECTURE} if len(architectures) == 1 else set()
     head, body = columns.grid(table.rows, without | NARROW)
-    common = [*sorted(architectures)] if without else []
-    caption = [", ".join([*common, *devices]), remarks.smallest_gap(table), *table.warnings]
+    common = [*(architectures if without else ()), columns.devices(table.rows)]
+    caption = [", ".join(common), remarks.smallest_gap(table), *table.warnings]
     return _grid(place(table.key), head, body, columns.LEFT, caption)
 
 
@@ -102,7 +101,7 @@ def data(found: Iterable[Table]) -> list[dict[str, Any]]:
     One object a table: ``protocol``, ``version``, ``protocol_hash``, ``tier``, ``track``,
     ``dataset``, ``checksum``, ``budget`` (``kind`` and ``count``), ``smallest_gaps`` by
     architecture, ``warnings`` and ``rows``, as :class:`leaderboard.rows.Row` describes them, with
-    ``parameters``, ``recipe`` and ``devices`` instead of the records.
+    ``parameters``, ``recipe``, ``devices`` and ``distilled_on`` instead of the records.
     """
     return [
         asdict(table.key)
@@ -133,6 +132,7 @@ def _row(row: Row) -> dict[str, Any]:
         "mishaps": [asdict(end) for end in row.mishaps],
         "provenance": asdict(row.provenance),
         "devices": list(row.devices),
+        "distilled_on": list(row.distilled_on),
         "recipe": dict(row.recipe),
         "trials": [record.id for record in row.records],
     }

@@ -11,6 +11,7 @@ from statistics import median
 from typing import Any
 
 from bench.files import canonical_json
+from bench.recipes import LEFT_OUT
 from bench.records import Cost, Record, Status
 from bench.statistics import Summary, summarize
 from leaderboard.provenance import SELF_REPORTED, Provenance, provenance
@@ -100,18 +101,27 @@ class Row:
         """Devices that the trials ran on, sorted."""
         return tuple(sorted({record.environment.device for record in self.records}))
 
+    @property
+    def distilled_on(self) -> tuple[str, ...]:
+        """Devices that preparation and distillation were timed on, as far as known, sorted."""
+        costs = (record.cost for record in self.records)
+        return tuple(sorted({where.device for cost in costs for where in cost.distilled_on}))
+
 
 Measured = Mapping[str, Sequence[Record]]
 """Every record of a trial that went well, by trial id."""
 
 
-def rows(records: Iterable[Record], metric: str, measured: Measured) -> list[Row]:
+def rows(
+    records: Iterable[Record], metric: str, measured: Measured, recipe: Mapping[str, Any]
+) -> list[Row]:
     """The rows that these records of one table fill, ordered by method and architecture.
 
     Args:
         records: one record a trial.
         metric: which of the records' metrics is tabulated.
         measured: all good records of these trials, for the provenance.
+        recipe: what the rules train students by, unless they vary it; ``{}`` where it is not known.
     """
     entries: dict[tuple[str, str], dict[_Settings, list[Record]]] = defaultdict(dict)
     for record in records:
@@ -120,7 +130,7 @@ def rows(records: Iterable[Record], metric: str, measured: Measured) -> list[Row
     return [
         _row(members, changes, metric, measured)
         for _, variants in sorted(entries.items())
-        for members, changes in zip(variants.values(), _changes(variants), strict=True)
+        for members, changes in zip(variants.values(), _changes(variants, recipe), strict=True)
     ]
 
 
@@ -130,7 +140,7 @@ _Settings = tuple[tuple[str, str], ...]
 
 def _settings(record: Record) -> _Settings:
     values: dict[str, Any] = dict(record.method.parameters)
-    values |= {f"recipe.{name}": value for name, value in record.recipe.items()}
+    values |= {f"recipe.{name}": value for name, value in (LEFT_OUT | record.recipe).items()}
     values["adapter-version"] = record.method.version
     values["distilled-with"] = record.trial.network
     values["pixels"] = record.dataset.preprocessing
@@ -148,15 +158,18 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else canonical_json(value)
 
 
-def _changes(variants: Mapping[_Settings, Sequence[Record]]) -> list[Changes]:
+def _changes(
+    variants: Mapping[_Settings, Sequence[Record]], recipe: Mapping[str, Any]
+) -> list[Changes]:
     """For each variant of a method, what tells it from the preset and from the other variants.
 
-    Of several presets (an adapter's versions) the newest is *the* preset. Where no record comes
-    from an unchanged preset, the changes that the records state are shown.
+    Of several presets (an adapter's versions, students whose recipe the rules vary, merged sets)
+    *the* preset is that of the newest version, by ``recipe``, of the fewest sets, and last made.
+    Where no record comes from an unchanged preset, the changes that the records state are shown.
     """
     stated = {settings: _stated_changes(members) for settings, members in variants.items()}
     presets = [settings for settings in variants if not stated[settings]]
-    presets.sort(key=lambda settings: _age(variants[settings]))
+    presets.sort(key=lambda settings: _precedence(variants[settings], recipe))
     preset = dict(presets[-1]) if presets else {}
     varying = _varying([dict(settings) for settings in variants])
     changes = []
@@ -170,8 +183,11 @@ def _changes(variants: Mapping[_Settings, Sequence[Record]]) -> list[Changes]:
     return changes
 
 
-def _age(members: Sequence[Record]) -> tuple[int, str]:
-    return members[0].method.version, max(record.time for record in members)
+def _precedence(members: Sequence[Record], recipe: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Orders presets; *the* preset is last."""
+    first = members[0]
+    newest = max(record.time for record in members)
+    return first.method.version, first.recipe == recipe, -len(first.trial.merged_seeds), newest
 
 
 def _varying(settings: Sequence[Mapping[str, str]]) -> set[str]:

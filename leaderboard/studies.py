@@ -7,21 +7,14 @@ hash than the installed one get their tables of cells and nothing else.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from bench.errors import UnknownName
 from bench.records import Record
 from bench.studies import Study
 from bench.trials import Tier
+from leaderboard.installed import LoadRules, installed_rules
 from leaderboard.tables import Table, TableKey, counted
-
-if TYPE_CHECKING:
-    from bench.planning import Rules
-
-LoadRules = Callable[[str, int, str, Tier], "Rules | None"]
-"""The rules of a protocol by name, version, hash and tier; ``None`` where they are not at hand."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,17 +72,6 @@ def sections(records: Iterable[Record], rules: LoadRules | None = None) -> list[
                 )
             )
     return found
-
-
-def installed_rules(name: str, version: int, digest: str, tier: Tier) -> Rules | None:
-    """The installed rules, if they are those of this version and hash."""
-    from bench.planning import load_rules, rules_hash
-
-    try:
-        rules = load_rules(name, tier)
-    except UnknownName:
-        return None
-    return rules if (rules.version, rules_hash(rules)) == (version, digest) else None
 
 
 def without(found: Iterable[Table], told: Sequence[Section]) -> list[Table]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from leaderboard.console import RESULTS, JsonOption, ResultsOption, complain, print_json, rules_hash
+from leaderboard.console import RESULTS, JsonOption, ResultsOption, complain, print_json
+from leaderboard.installed import installed_hash
 
 if TYPE_CHECKING:
     from leaderboard.rerun import Repetition
@@ -46,7 +47,7 @@ def submit(
     from leaderboard.rerun import cheapest, rerun
     from leaderboard.submission import examine
 
-    found = examine(files, results, rules_hash, published)
+    found = examine(files, results, installed_hash, published)
     new = found.contributed
     chosen = cheapest(new) if again and not found.faults else None
     repetition = rerun(chosen, data_root) if chosen else None

@@ -17,11 +17,14 @@ from math import comb
 from typing import Any, get_args
 
 from bench.errors import InvalidValue, UnknownName
+from bench.planning import Rules
+from bench.recipes import Recipe
 from bench.records import Record
 from bench.specs import Budget, BudgetKind
 from bench.statistics import Comparison, holm, rank_groups, resamples_for, welch
 from bench.trials import TIERS, TRACKS, Tier, Track
 from leaderboard.images import Correct, compare_images
+from leaderboard.installed import LoadRules, installed_rules
 from leaderboard.rows import Row, rows
 
 FULL = Budget("full", 0)
@@ -110,7 +113,10 @@ def _merit(record: Record) -> tuple[bool, str]:
 
 
 def tables(
-    records: Iterable[Record], metric: str = "accuracy", correct: Correct | None = None
+    records: Iterable[Record],
+    metric: str = "accuracy",
+    correct: Correct | None = None,
+    rules: LoadRules | None = None,
 ) -> list[Table]:
     """Every table that these records fill, in a fixed order.
 
@@ -122,8 +128,10 @@ def tables(
         metric: which of their metrics is tabulated; larger is better.
         correct: packed per-image correctness by trial id: where it is known of two methods, ranks
             ask for a difference that other test images would show as well.
+        rules: finds a protocol's rules, whose recipe a method's own row is trained by; the
+            installed ones unless given.
     """
-    records = list(records)
+    records, load = list(records), rules or installed_rules
     measured: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         if record.status == "ok":
@@ -133,7 +141,8 @@ def tables(
         by_key[_key(record)].append(record)
     places: dict[TableKey, dict[Budget, list[Row]]] = defaultdict(dict)
     for key, members in by_key.items():
-        places[replace(key, budget=FULL)][key.budget] = rows(members, metric, measured)
+        recipe = _recipe(load(key.protocol, key.version, key.protocol_hash, key.tier))
+        places[replace(key, budget=FULL)][key.budget] = rows(members, metric, measured, recipe)
     filled: dict[TableKey, tuple[Row, ...]] = {}
     for place, budgets in places.items():
         ceilings = budgets.pop(FULL, [])
@@ -144,6 +153,12 @@ def tables(
         Table(key=key, rows=filled[key], warnings=warnings[key])
         for key in sorted(filled, key=lambda key: key.order)
     ]
+
+
+def _recipe(rules: Rules | None) -> Mapping[str, Any]:
+    """What rules train students by, where they have one recipe for all."""
+    recipe = getattr(rules, "recipe", None)
+    return recipe.as_dict() if isinstance(recipe, Recipe) else {}
 
 
 def _key(record: Record) -> TableKey:

@@ -22,7 +22,7 @@ from bench.planning import Request, Sweep
 from bench.recipes import Recipe
 from bench.records import Cost, Record
 from bench.rules import FIELD_NETWORKS, NARROW_NETWORKS, GridRules
-from bench.studies import Cell, Column, Estimate, Study, accuracies, mishaps
+from bench.studies import Cell, Column, Estimate, Study, accuracies, machines, mishaps
 from bench.trials import TRACKS, Tier, Trial
 
 
@@ -148,6 +148,7 @@ def _study(parameter: str, records: Sequence[Record]) -> Study:
         notes=(
             "Preparation (expert buffers) and distillation: medians over the seeds; peak memory of "
             "distillation: the largest.",
+            *machines(records),
             *mishaps(records),
         ),
     )

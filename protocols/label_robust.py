@@ -31,9 +31,8 @@ from bench.studies import Cell, Column, Estimate, Study, mishaps
 from bench.trials import Tier, Track, Trial
 
 if TYPE_CHECKING:
-    from bench.data import SyntheticSource
     from bench.evaluation import Outcome
-    from bench.exam import Exam
+    from bench.exam import Entry, Exam
     from bench.experts import Expert
     from bench.records import Record
 
@@ -70,7 +69,7 @@ class LabelRobust(GridRules):
         for dataset in request.specs:
             for method, budget in with_references(self, request, dataset, references):
                 for seed in self.seeds(request):
-                    for track, recipe in self._students(request, method, budget):
+                    for track, recipe in self._students(request, dataset, method, budget):
                         yield self.student(
                             request,
                             dataset=dataset,
@@ -82,13 +81,15 @@ class LabelRobust(GridRules):
                         )
 
     def _students(
-        self, request: Request, method: str, budget: Budget
+        self, request: Request, dataset: str, method: str, budget: Budget
     ) -> Iterator[tuple[Track, Recipe]]:
+        """Tracks and recipes of a cell; hard labels of its own need no student under hard ones."""
         if budget.kind == "full":  # HLR asks for no more than its hard labels
             yield "standard", replace(self.recipe, epochs=self.whole_epochs)
             return
         if "standard" in request.tracks:
-            own_are_hard = cards.card(method).labels == "hard"
+            parameters = request.resolve(self, method, dataset, budget).parameters
+            own_are_hard = cards.labels_of(method, parameters) == "hard"
             kinds: tuple[Labels, ...] = ("own", "teacher")
             for labels in kinds if own_are_hard else ("hard", *kinds):
                 yield "standard", replace(self.recipe, labels=labels)
@@ -103,12 +104,15 @@ class LabelRobust(GridRules):
             return []
         return [Expert(trial.architecture, self.teacher, trial.seed % self.teachers)]
 
-    def evaluate(self, trial: Trial, source: SyntheticSource, exam: Exam) -> Outcome:
-        """Train one student under the trial's labels, test it once after its last epoch."""
-        teacher = None
-        for expert in self.wanted_experts(trial):
+    def evaluate(self, entries: Sequence[Entry], exam: Exam) -> list[Outcome]:
+        """Train each student under its trial's labels, test it once after its last epoch."""
+        return exam.score_all([self._taught(entry, exam) for entry in entries])
+
+    def _taught(self, entry: Entry, exam: Exam) -> Entry:
+        for expert in self.wanted_experts(entry.trial):
             teacher = exam.experts.teacher(expert.network, expert.recipe, expert.index)
-        return exam.score(source, trial.architecture, trial.recipe, trial.seed, teacher)
+            return entry._replace(teacher=teacher)
+        return entry
 
     def studies(self, records: Sequence[Record]) -> Sequence[Study]:
         """Accuracy under each kind of labels, and the score with its parts."""

@@ -20,7 +20,17 @@ from bench.records import Record
 from bench.rules import FIELD_NETWORKS, NARROW_NETWORKS, GridRules
 from bench.specs import Budget
 from bench.statistics import ALPHA, Comparison, holm, welch
-from bench.studies import Cell, Column, Estimate, Study, accuracies, mishaps, text, variant
+from bench.studies import (
+    Cell,
+    Column,
+    Estimate,
+    Study,
+    accuracies,
+    machines,
+    mishaps,
+    text,
+    variant,
+)
 from bench.trials import TRACKS, Tier, Trial
 
 
@@ -152,7 +162,7 @@ def _study(records: Sequence[Record]) -> Study:
         rows=tuple(
             _row(place, rows[place], values[place], against.get(place)) for place in sorted(rows)
         ),
-        notes=(*NOTES, *mishaps(records)),
+        notes=(*NOTES, *machines(records), *mishaps(records)),
     )
 
 

@@ -40,9 +40,8 @@ from bench.studies import Cell, Column, Estimate, Study, mishaps, variant
 from bench.trials import Tier, Trial
 
 if TYPE_CHECKING:
-    from bench.data import SyntheticSource
     from bench.evaluation import Outcome
-    from bench.exam import Exam
+    from bench.exam import Entry, Exam
     from bench.records import Record
 
 RANDOM, WHOLE = "random", "whole"
@@ -126,6 +125,16 @@ class Nas201(GridRules):
         """Few in the quick tier, which is to be done in minutes; all of them in the others."""
         return ("random", "dm", "tesla", "apm") if self.tier == "quick" else ()
 
+    def require(self, datasets: Iterable[str], data_root: Path | None) -> None:
+        """The table of cells, for a dataset whose truth is tabulated.
+
+        Raises:
+            MissingData: there is none under ``data_root``; the message says how to make it.
+            BadFile: it is damaged.
+        """
+        if any(self.table_of(dataset) for dataset in datasets):
+            _table(data_root)
+
     def plan(self, request: Request) -> Iterable[Trial]:
         """Every cell for the ground truth, on the references and on what was asked for.
 
@@ -157,13 +166,20 @@ class Nas201(GridRules):
         for method, budget in with_references(self, request, dataset, (WHOLE, RANDOM)):
             yield method, budget, short if budget == FULL else self.recipe
 
-    def evaluate(self, trial: Trial, source: SyntheticSource, exam: Exam) -> Outcome:
-        """Train one cell, test it once after its last epoch; note its tabulated truth, if any."""
-        metrics = {}
-        if found := self.table_of(trial.distillation.dataset):
-            code = code_of(trial.architecture)
-            metrics = found.metrics(_table(exam.data_root), code, trial.distillation.split)
-        return replace(super().evaluate(trial, source, exam), metrics=metrics)
+    def evaluate(self, entries: Sequence[Entry], exam: Exam) -> list[Outcome]:
+        """Train cells, test each once after its last epoch; note its tabulated truth, if any."""
+        outcomes = super().evaluate(entries, exam)
+        return [
+            replace(outcome, metrics=self._tabulated(entry.trial, exam))
+            for entry, outcome in zip(entries, outcomes, strict=True)
+        ]
+
+    def _tabulated(self, trial: Trial, exam: Exam) -> Mapping[str, float]:
+        found = self.table_of(trial.distillation.dataset)
+        if found is None:
+            return {}
+        code, split = code_of(trial.architecture), trial.distillation.split
+        return found.metrics(_table(exam.data_root), code, split)
 
     def studies(self, records: Sequence[Record]) -> Sequence[Study]:
         """How well each method ranks the cells, a table for each budget."""

@@ -17,7 +17,7 @@ from bench.recipes import Recipe
 from bench.records import Record
 from bench.rules import FIELD_NETWORKS, NARROW_NETWORKS, GridRules
 from bench.specs import Budget
-from bench.studies import Cell, Column, Estimate, Study, accuracies, mishaps, variant
+from bench.studies import Cell, Column, Estimate, Study, accuracies, machines, mishaps, variant
 from bench.trials import TRACKS, Tier, Track, Trial
 
 
@@ -90,7 +90,7 @@ def _study(track: Track, records: Sequence[Record]) -> Study:
         title=f"Changing the budget: {records[0].trial.dataset}, {track} track",
         columns=COLUMNS,
         rows=tuple(row for name in sorted(methods) for row in _rows(name, methods[name])),
-        notes=(*NOTES, *mishaps(records)),
+        notes=(*NOTES, *machines(records), *mishaps(records)),
     )
 
 

@@ -19,8 +19,8 @@ from bench.recipes import STANDARD, Recipe
 from bench.specs import Budget
 from bench.store import Store
 from tests.fakes import NETWORK, TINY_GRID, tiny_pair
+from tests.jobs import job_of, run
 from tests.test_runner import options
-from tests.test_worker import job_of, run
 
 QUICK = Recipe(epochs=3, lr=0.05)
 

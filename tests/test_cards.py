@@ -245,6 +245,8 @@ BROKEN = {
     "unknown key": (CARD.replace("labels", "lables"), "wrong at lables"),
     "unknown tier": (CARD.replace('tier = "quick"', 'tier = "fast"'), "tier"),
     "unknown parameter": (CARD.replace("parameters.rate", "parameters.speed"), "presets 'speed'"),
+    "unknown switch": (CARD.replace("[parameters]", 'soft_when = "warm"\n[parameters]'), "'warm'"),
+    "no switch": (CARD.replace("[parameters]", 'soft_when = "rate"\n[parameters]'), "'rate'"),
     "infinite": (CARD.replace("value = 1.0", "value = inf"), r"parameters\.rate"),
     "a list": (CARD.replace("value = 1.0", "value = [1.0]"), r"parameters\.rate"),
 }
@@ -256,6 +258,13 @@ def test_a_broken_card_is_refused_with_the_place(what: str, stranger: Write) -> 
     stranger(text)
     with pytest.raises(BadFile, match=message):
         cards.card("ours")
+
+
+def test_a_switch_turns_soft_labels_on(stranger: Write) -> None:
+    stranger(CARD.replace('labels = "soft"', 'labels = "hard"\nsoft_when = "fast"'))
+    for fast, labels in ((False, "hard"), (True, "soft")):
+        resolved = cards.resolve("ours", "paper", "digits", ONE, {"fast": fast})
+        assert cards.labels_of("ours", resolved.parameters) == labels
 
 
 def test_a_native_field_that_no_recipe_has_is_refused(stranger: Write) -> None:

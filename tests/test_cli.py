@@ -114,6 +114,19 @@ def test_dry_run_does_nothing(bench: Any, tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+def test_dry_run_counts_no_distillation_that_the_store_holds(bench: Any) -> None:
+    assert bench(*SMALL, "--jobs", "1")[0] == 0
+    other = ["run", "-p", "label-robust", *SMALL[1:], "--dry-run", "--json"]
+
+    def distilling(*more: str) -> float:
+        rows = json.loads(bench(*other, *more)[1])["rows"]
+        (row,) = [row for row in rows if row["method"] == "random"]
+        return row["distill_seconds"] + row["unmeasured"]
+
+    assert distilling() == 0
+    assert distilling("--fresh") > 0
+
+
 def test_validation_split_uses_selection_seeds_and_is_told(bench: Any) -> None:
     code, out, _ = bench(*SMALL, "--jobs", "1", "--split", "validation", "--json")
     records = json.loads(out)["records"]

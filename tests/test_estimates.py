@@ -15,8 +15,8 @@ from bench.records import Cost, Costs, Record
 from bench.specs import Budget
 from bench.trials import Trial
 from tests.fakes import SPEC
+from tests.records import record_of
 from tests.test_planning import TRIAL
-from tests.test_store import record
 
 SPECS = {"tiny": SPEC}
 
@@ -28,7 +28,7 @@ def took(trial: Trial, distill: float, evaluate: float) -> Record:
         distill=Cost(seconds=0.9 * distill, peak_bytes=0),
         evaluate=Cost(seconds=evaluate, peak_bytes=0),
     )
-    return record("ok", trial).model_copy(update={"cost": costs})
+    return record_of(trial, cost=costs)
 
 
 def job_of(*trials: Trial) -> Job:
@@ -81,6 +81,16 @@ def test_tracks_that_share_a_student_are_counted_once() -> None:
     known = Estimates([took(TRIAL, 1, 7)], SPECS)
     assert known.evaluation(job_of(TRIAL, native)) == Seconds(7)
     assert known.evaluation(job_of(TRIAL, longer)) == Seconds(7, unknown=1)
+
+
+def test_what_the_store_holds_is_not_distilled_again() -> None:
+    merged = replace(TRIAL, merged_seeds=(100,))
+    held = {TRIAL.distillation.key}
+    known = Estimates([took(TRIAL, 2, 7)], SPECS, held=held.__contains__)
+    assert known.distillation(job_of(TRIAL)) == Seconds()
+    assert known.distillation(job_of(other(method="dc"))) == Seconds(unknown=1)
+    assert known.distillation(job_of(merged)) == Seconds(2)  # the other of its two
+    assert known.by_trial([job_of(TRIAL)]) == {TRIAL.id: 7}
 
 
 def test_seconds_add_up() -> None:

@@ -22,12 +22,12 @@ from bench.specs import Budget
 from bench.studies import Column, Study
 from bench.trials import Trial
 from bench.worker import Finished
+from tests.records import record_of
 from tests.test_planning import GRID, TRIAL
-from tests.test_store import record
 
 
 def scored(trial: Trial, accuracy: float = 0.5) -> Record:
-    return record("ok", trial).model_copy(update={"metrics": {"accuracy": accuracy}})
+    return record_of(trial, accuracy)
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_nothing_yet_is_an_empty_table(plan: Plan) -> None:
 
 
 def test_a_trial_that_failed_keeps_its_line(plan: Plan) -> None:
-    ((*_, figures, _, n),) = printed(plan, [record("failed")])
+    ((*_, figures, _, n),) = printed(plan, [record_of(TRIAL, status="failed")])
     assert (figures, n) == ("-", "0")
 
 

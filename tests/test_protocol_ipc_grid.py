@@ -13,6 +13,7 @@ import pytest
 from bench import augment, datasets, networks, plugins
 from bench.distillation import make
 from bench.errors import InvalidValue
+from bench.exam import Entry
 from bench.evaluation import evaluate
 from bench.planning import Request
 from bench.recipes import Recipe
@@ -41,7 +42,7 @@ def test_a_golden_number_guards_the_code_that_no_hash_sees(tmp_path: Path) -> No
     pair = datasets.load("digits")
     (trial,) = plan(QUICK, budgets=(Budget("ipc", 1),), tracks=("standard",), seeds=1)
     source = make(trial.distillation, pair.train, experts=tmp_path).source
-    outcome = QUICK.evaluate(trial, source, exam(pair, tmp_path))
+    (outcome,) = QUICK.evaluate([Entry(trial, source)], exam(pair, tmp_path))
     golden = PINS["ipc-grid"]["v1"]["golden"]["random on digits, ipc 1, seed 0"]
     assert outcome.accuracy == pytest.approx(golden, abs=GOLDEN_TOLERANCE)
 
@@ -137,7 +138,7 @@ def test_one_student_is_trained_and_tested_as_the_trial_says(tmp_path: Path) -> 
     source = make(trial.distillation, pair.train, experts=tmp_path).source
     told: list[tuple[int, int, int]] = []
     seen = exam(pair, tmp_path, lambda *args: told.append(args))
-    ours = QUICK.evaluate(trial, source, seen)
+    (ours,) = QUICK.evaluate([Entry(trial, source)], seen)
     (theirs,) = evaluate(source, NETWORK, Recipe(epochs=2), pair.test, [7])
     assert replace(ours, seconds=0) == replace(theirs, seconds=0)
     assert told == [(7, 1, 2), (7, 2, 2)]

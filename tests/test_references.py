@@ -6,18 +6,22 @@ from typing import Any
 
 import pytest
 
+from bench import cards
+from bench.errors import InvalidValue
 from bench.planning import Request
 from bench.references import by_seed, each_repetition, reference, unfinished, with_references
 from bench.specs import Budget
 from protocols.ipc_grid import QUICK
 from tests.fakes import SPEC
-from tests.leaderboard.conftest import make
+from tests.records import make
 
 
-def planned(*methods: str, **changes: Any) -> list[tuple[str, Budget]]:
+def planned(
+    *methods: str, references: tuple[str, ...] = ("whole", "random"), **changes: Any
+) -> list[tuple[str, Budget]]:
     given: dict[str, Any] = {"specs": {"digits": SPEC}, "checksums": {}, "seeds": 1}
     request = Request(methods=methods, **given | changes)
-    return with_references(QUICK, request, "digits", ("whole", "random"))
+    return with_references(QUICK, request, "digits", references)
 
 
 def test_references_come_first_once_and_at_the_budgets_of_the_grid() -> None:
@@ -38,6 +42,20 @@ def test_references_of_a_generator_are_sets_of_as_many_images() -> None:
         ("dim", Budget("inpc", 7)),
         ("dim", Budget("inpc", 3)),
     ]
+
+
+def test_a_setting_of_a_reference_cannot_be_changed() -> None:
+    with pytest.raises(InvalidValue, match=r"compares every method with herding as it is.* --set"):
+        planned(
+            "dm", "herding", changes={"herding": {"teacher_epochs": 7}}, references=("herding",)
+        )
+    assert planned("dm", changes={"dm": {"iterations": 1}}) == planned("dm")
+
+
+def test_a_change_to_what_a_reference_is_anyway_is_none() -> None:
+    parameters = cards.resolve("herding", "quick", "digits", Budget("ipc", 1)).parameters
+    same = planned("dm", changes={"herding": parameters}, references=("herding",))
+    assert same == planned("dm", references=("herding",))
 
 
 def test_a_reference_is_its_newest_version_unchanged_at_that_budget() -> None:

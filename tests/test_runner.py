@@ -17,7 +17,7 @@ from bench.runner import Options, Plan
 from bench.specs import Budget
 from bench.store import Store
 from bench.worker import Event, Finished
-from tests.test_worker import phases
+from tests.jobs import phases
 
 pytestmark = pytest.mark.usefixtures("registered")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,30 +11,13 @@ from hypothesis import strategies as st
 
 from bench import records
 from bench.errors import BadFile, StoreError
-from bench.records import Environment, Record, Status
+from bench.records import Status
 from bench.store import Store
-from bench.trials import Trial
+from tests.records import record_of
 from tests.test_planning import TRIAL
 
 KEY = "a" * 64
 FACTS = {"artifact": "b" * 64, "prepare": {"seconds": 1.5, "peak_bytes": 3}}
-
-
-def record(status: Status, trial: Trial = TRIAL, reason: str = "") -> Record:
-    environment = Environment(
-        commit="",
-        package="0",
-        python="3.11",
-        torch="2.11",
-        device="CPU",
-        driver="",
-        threads=1,
-        precision="fp32",
-        platform="here",
-        calibration_seconds=0.1,
-    )
-    facts: dict[str, Any] = {"environment": environment, "time": "2026-01-01T00:00:00Z"}
-    return Record.of(trial, status=status, reason=reason, **facts)
 
 
 @pytest.mark.parametrize(
@@ -55,14 +37,14 @@ def test_the_last_outcome_counts_if_the_trial_would_end_so_again(
     store: Store, statuses: list[Status], stands: Status | None
 ) -> None:
     for status in statuses:
-        store.append(record(status), None)
+        store.append(record_of(TRIAL, status=status), None)
     assert [one.status for one in store.done().values()] == ([stands] if stands else [])
 
 
 def test_records_of_other_trials_stand_beside_each_other(store: Store) -> None:
     other = replace(TRIAL, seed=1)
     for trial in (TRIAL, other):
-        store.append(record("ok", trial), b"\xf0")
+        store.append(record_of(trial), b"\xf0")
     assert set(store.done()) == {TRIAL.id, other.id}
 
 
@@ -72,13 +54,13 @@ def test_an_empty_store_holds_nothing(store: Store) -> None:
 
 
 def test_correctness_is_kept_beside_the_record(store: Store) -> None:
-    store.append(record("ok"), b"\xf0\x01")
+    store.append(record_of(TRIAL), b"\xf0\x01")
     (path,) = records.files(store.records)
     assert records.read_correct(path) == {TRIAL.id: (b"\xf0\x01",)}
 
 
 def test_an_equal_training_is_shared_with_its_correctness(store: Store) -> None:
-    first = record("ok")
+    first = record_of(TRIAL)
     store.append(first, b"\xf0")
     twin = replace(TRIAL, track="native")
     shared = store.share(first, twin)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.files import canonical_json
+from bench.records import Costs, Record
 from bench.studies import (
     NONE,
     Cell,
@@ -19,12 +20,13 @@ from bench.studies import (
     Study,
     accuracies,
     duration,
+    machines,
     mishaps,
     size,
     text,
     variant,
 )
-from tests.test_records import make
+from tests.records import COSTS, ENVIRONMENT, make
 
 VALUES = (0.70, 0.72, 0.74)
 MEAN = Estimate.of(VALUES)
@@ -144,7 +146,7 @@ def test_a_row_must_fill_every_column() -> None:
 
 
 def method(name: str = "dm", version: int = 1, preset: str = "quick") -> Any:
-    record = make(method=name)
+    record = make(name)
     facts = record.method.model_copy(update={"version": version, "preset": preset})
     return record.model_copy(update={"method": facts})
 
@@ -166,21 +168,21 @@ def test_what_a_user_changed_makes_another_method(facts: dict[str, Any], expecte
 
 def test_accuracies_are_those_of_students_that_ended_well() -> None:
     ended = [
-        make(0, metrics={"accuracy": 0.5}),
-        make(1, status="diverged", metrics={"accuracy": 0.1}),
-        make(2, status="failed", metrics={}),
-        make(3, metrics={"accuracy": 0.25}),
+        make(seed=0, metrics={"accuracy": 0.5}),
+        make(seed=1, status="diverged", metrics={"accuracy": 0.1}),
+        make(seed=2, status="failed", metrics={}),
+        make(seed=3, metrics={"accuracy": 0.25}),
     ]
     assert accuracies(ended) == [0.5, 0.25]
 
 
 def test_mishaps_are_counted_by_method_and_reason() -> None:
     ended = [
-        make(0, "dm"),
-        make(1, "dm", status="diverged", reason="the loss is nan", metrics={}),
-        make(2, "dm", status="diverged", reason="the loss is nan", metrics={}),
-        make(3, "dm", status="oom", metrics={}),
-        make(4, "dc", status="skipped", reason="needs colour", metrics={}),
+        make("dm", seed=0),
+        make("dm", seed=1, status="diverged", reason="the loss is nan", metrics={}),
+        make("dm", seed=2, status="diverged", reason="the loss is nan", metrics={}),
+        make("dm", seed=3, status="oom", metrics={}),
+        make("dc", seed=4, status="skipped", reason="needs colour", metrics={}),
     ]
     assert mishaps(ended) == (
         "dc: 1 × skipped, needs colour.",
@@ -189,3 +191,16 @@ def test_mishaps_are_counted_by_method_and_reason() -> None:
     )
     assert mishaps(reversed(ended)) == mishaps(ended)
     assert mishaps([]) == ()
+
+
+def test_times_of_several_devices_are_told() -> None:
+    def distilled_on(*devices: str) -> Record:
+        there = tuple(ENVIRONMENT.model_copy(update={"device": name}) for name in devices)
+        return make(cost=COSTS.model_copy(update={"distilled_on": there}))
+
+    own = ENVIRONMENT.device
+    assert machines([make(), distilled_on(own)]) == ()  # where it is not said it is the student's
+    assert machines([distilled_on("H200"), distilled_on("H200")]) == ()
+    (told,) = machines([make(), distilled_on("H200", "A100")])
+    assert told == f"Distillations were timed on several devices: A100, {own}, H200."
+    assert machines([make(cost=Costs()), distilled_on("H200")]) == ()

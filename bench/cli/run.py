@@ -213,11 +213,13 @@ def _estimates(plan: Plan) -> Estimates:
     from bench.measure import flops_per_second
     from bench.store import Store
 
-    own, _ = records.scan(Store(plan.options.store).records)
+    store = Store(plan.options.store)
+    own, _ = records.scan(store.records)
     published, _ = records.scan(PUBLISHED)  # a damaged line costs an estimate, not the run
     specs = {
         name: datasets.describe(text, data_root=plan.options.data_root)
         for name, text in plan.references.items()
     }
     rate = flops_per_second(choose_device(plan.options.device))
-    return Estimates([*own, *published], specs, rate)
+    held = None if plan.options.fresh else store.holds
+    return Estimates([*own, *published], specs, rate, held)

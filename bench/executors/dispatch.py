@@ -12,7 +12,7 @@ from bench.environment import choose_device
 from bench.errors import InvalidValue
 from bench.executors import wanted
 from bench.executors.devices import masks
-from bench.executors.graph import Agenda, Distil, Examine, Node, build, urgencies
+from bench.executors.graph import Agenda, Distil, Examine, Node, build, side_by_side, urgencies
 from bench.executors.local import Handle, Pool, run_here
 from bench.executors.resources import Claim, on_cpu, on_gpu
 from bench.store import Store
@@ -44,12 +44,12 @@ def dispatch(plan: Plan, handle: Handle, estimates: Estimates | None) -> None:
     if options.ray_address is not None:
         raise InvalidValue("--ray-address belongs to --executor ray; add it or leave both out.")
     gpus = _gpus(options)
-    workers = options.jobs or len(gpus) or (_cores() if _on_cpu(options) else 1)
+    workers = options.jobs or len(gpus) or (cores() if _on_cpu(options) else 1)
     # work that may have to be killed gets a process of its own, however little it is
-    if min(workers, len(plan.jobs)) == 1 and options.timeout is None:
+    if min(workers, len(plan.jobs)) == 1 and options.timeout is None and _on_cpu(options):
         run_here(plan.jobs, _settings(plan, threads=_threads(1)), lambda event: handle([event]))
         return
-    nodes = nodes_of(plan)
+    nodes = nodes_of(plan) if _on_cpu(options) else side_by_side(nodes_of(plan))
     pool = Pool(workers=min(workers, len(nodes)), masks=gpus, timeout=options.timeout)
     settings = _settings(plan, threads=_threads(pool.workers))
     finished: set[str] = set()
@@ -77,11 +77,13 @@ def _on_ray(plan: Plan, handle: Handle, estimates: Estimates | None) -> None:
     options, nodes = plan.options, nodes_of(plan)
     if options.ray_address and options.jobs:
         raise InvalidValue("--jobs is for one machine; a Ray cluster knows its own. Leave it out.")
-    urgent = urgencies(nodes, expected(nodes, estimates))
-    nodes.sort(key=lambda node: -urgent[node.key])  # stable: what is needed stays before
     with cluster.connected(options.ray_address, options.jobs):
         machines = cluster.machines()
         settings = _settings(plan, threads=1, device=device_on(machines, options.device))
+        if settings.device != "cpu":
+            nodes = side_by_side(nodes)
+        urgent = urgencies(nodes, expected(nodes, estimates))
+        nodes.sort(key=lambda node: -urgent[node.key])  # stable: what is needed stays before
         claim = _claims(plan, nodes, machines, on_gpus=settings.device == "cuda")
         ray.run(nodes, settings, perform, handle, claim=claim, timeout=options.timeout)
 
@@ -124,6 +126,8 @@ def _claims(
     def claim(node: Node) -> Claim:
         phases = asked[node.key]
         peak = peak_bytes([found[question.key] for question in phases])
+        if peak is not None and isinstance(node, Examine):
+            peak *= len(node.students)
         data_bytes = data[phases[0].plan.dataset]
         if on_gpus and machines.gpu_bytes is not None:
             return on_gpu(peak, data_bytes, machines.gpu_bytes, rules.allowances)
@@ -162,7 +166,8 @@ def expected(nodes: Sequence[Node], estimates: Estimates | None) -> dict[str, fl
         if isinstance(node, Distil):
             found[node.key] = estimates.source(node.plan)
         elif isinstance(node, Examine):
-            found[node.key] = estimates.student(node.trials[0])
+            students = [estimates.student(trials[0]) for trials in node.students]
+            found[node.key] = sum(students[1:], students[0])
     longest = max((seconds.known for seconds in found.values()), default=0.0)
     return {key: longest if value.unknown else value.known for key, value in found.items()}
 
@@ -182,12 +187,12 @@ def _gpus(options: Options) -> tuple[str, ...]:
 
 def _threads(workers: int) -> int:
     """Threads of each worker: the cores shared out, but no more than ``OMP_NUM_THREADS`` says."""
-    share = max(1, _cores() // workers)
+    share = max(1, cores() // workers)
     asked = os.environ.get("OMP_NUM_THREADS", "")
     return min(share, int(asked)) if asked.isdecimal() and int(asked) else share
 
 
-def _cores() -> int:
+def cores() -> int:
     """CPU cores that this process may use."""
     try:
         return len(os.sched_getaffinity(0))

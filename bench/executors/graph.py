@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bench.failures import Failed
@@ -53,9 +53,18 @@ class Distil(Node):
 
 @dataclass(frozen=True, kw_only=True)
 class Examine(Node):
-    """Train and test one student; ``trials`` share its outcome."""
+    """Train and test students; the only one, or some that may be trained as one program.
 
-    trials: tuple[Trial, ...]
+    Attributes:
+        students: for each the trials that share its outcome.
+    """
+
+    students: tuple[tuple[Trial, ...], ...]
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """The trials of all students."""
+        return tuple(trial for trials in self.students for trial in trials)
 
 
 Wanted = Callable[[Trial], Iterable["Expert"]]
@@ -65,13 +74,18 @@ WantedBy = Callable[[Distillation], Iterable["Expert"]]
 """The experts that a distillation asks for."""
 
 
+def source_key(plan: Distillation) -> str:
+    """The key of the node that makes a synthetic source."""
+    return f"source {plan.key}"
+
+
 def students(job: Job) -> list[Examine]:
     """The different students of a job, in the order of its trials."""
     grouped: dict[str, list[Trial]] = {}
     for trial in job.trials:
         grouped.setdefault(trial.evaluation_key, []).append(trial)
     return [
-        Examine(key=f"student {key}", job=job.distillation.key, trials=tuple(members))
+        Examine(key=f"student {key}", job=job.distillation.key, students=(tuple(members),))
         for key, members in grouped.items()
     ]
 
@@ -96,7 +110,7 @@ def build(jobs: Iterable[Job], for_source: WantedBy, for_student: Wanted) -> lis
         return keys
 
     def source(plan: Distillation, job: str) -> str:
-        key = f"source {plan.key}"
+        key = source_key(plan)
         if key not in nodes:
             needs = tuple(experts(for_source(plan), plan, job))
             nodes[key] = Distil(key=key, job=job, needs=needs, plan=plan)
@@ -108,10 +122,51 @@ def build(jobs: Iterable[Job], for_source: WantedBy, for_student: Wanted) -> lis
             needs = experts(for_student(trial), trial.distillation, student.job)
             if trial.budget.kind != "full":  # the whole training set is not stored again
                 needs += [source(plan, student.job) for plan in trial.sources]
-            nodes[student.key] = Examine(
-                key=student.key, job=student.job, needs=tuple(needs), trials=student.trials
-            )
+            nodes[student.key] = replace(student, needs=tuple(needs))
     return list(nodes.values())
+
+
+def side_by_side(nodes: Sequence[Node]) -> list[Node]:
+    """The graph with students that repeat one another in one piece, to be trained as one program.
+
+    They are repetitions with other seeds and learning rates of one method at one budget: what
+    they train on comes from distillations that are alike and end at about the same time.
+
+    Args:
+        nodes: each after those that it needs.
+    """
+    alike: dict[Hashable, list[Examine]] = {}
+    for node in nodes:
+        if isinstance(node, Examine):
+            alike.setdefault(_repeated(node.students[0][0]), []).append(node)
+    last = {members[-1].key: members for members in alike.values()}
+    whole: list[Node] = []
+    for node in nodes:
+        if not isinstance(node, Examine):
+            whole.append(node)
+        elif node.key in last:
+            whole.append(_joined(last[node.key]))
+    return whole
+
+
+def _repeated(trial: Trial) -> Hashable:
+    """Equal for trials that repeat one another."""
+    recipe = replace(trial.recipe, lr=1.0, learned_lr=False)
+    source = replace(trial.distillation, seed=0)
+    first = replace(trial, distillation=source, recipe=recipe, seed=0, track="standard")
+    return replace(first, merged_seeds=(0,) * len(trial.merged_seeds)).id
+
+
+def _joined(members: Sequence[Examine]) -> Examine:
+    if len(members) == 1:
+        return members[0]
+    needs = dict.fromkeys(key for member in members for key in member.needs)
+    return Examine(
+        key=f"students {digest([member.key for member in members])}",
+        job=members[0].job,
+        needs=tuple(needs),
+        students=tuple(trials for member in members for trials in member.students),
+    )
 
 
 def urgencies(nodes: Sequence[Node], seconds: Mapping[str, float]) -> dict[str, float]:
@@ -163,9 +218,9 @@ class Agenda:
         """The most urgent node that may be begun."""
         return heapq.heappop(self._ready)[2]
 
-    def failure_before(self, node: Node) -> Failed | None:
-        """How something that ``node`` needs went wrong, if it did."""
-        return next((self._failures[key] for key in node.needs if key in self._failures), None)
+    def failures_before(self, node: Node) -> dict[str, Failed]:
+        """How what ``node`` needs went wrong, by key; empty if all went well."""
+        return {key: self._failures[key] for key in node.needs if key in self._failures}
 
     def end(self, node: Node, failure: Failed | None = None) -> None:
         """Note that ``node`` has ended; what waited for nothing else may be begun."""

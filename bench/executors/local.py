@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Handle = Callable[[Sequence["Event"]], None]
 """Takes up events that have come in together, in their order: they are recorded at one go."""
 
-Perform = Callable[[Node, "Settings", "Emit", Failed | None], Failed | None]
+Perform = Callable[[Node, "Settings", "Emit", Mapping[str, Failed]], Failed | None]
 """What a worker does with a node: :func:`bench.worker.perform`."""
 
 Lost = Callable[[Node, Failed], None]
@@ -161,7 +161,7 @@ class _Worker:
                 self._start()
             self.node = agenda.take()
             with suppress(OSError):  # it died this moment: receive will find the pipe's end
-                self.connection.send((self.node, agenda.failure_before(self.node)))
+                self.connection.send((self.node, agenda.failures_before(self.node)))
 
     def receive(self, agenda: Agenda, lost: Lost) -> tuple[Event, ...]:
         """Take in one message of the worker; an event is returned."""
@@ -249,12 +249,12 @@ def _serve(
     threading.Thread(target=_follow, args=(parent,), daemon=True).start()
     while True:
         try:
-            node, failure = connection.recv()
+            node, failures = connection.recv()
         except EOFError:
             return
         try:
             tell(_Begun())
-            tell(_Ended(perform(node, settings, tell, failure)))
+            tell(_Ended(perform(node, settings, tell, failures)))
         except BenchError as error:
             tell(error)
 

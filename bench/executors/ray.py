@@ -13,7 +13,7 @@ import os
 import queue
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,7 +113,7 @@ class _Run:
     def go(self) -> None:
         """Hand every node to Ray; take up what comes back until nothing is left."""
         for node in self.nodes:
-            self.submit(node, [self.refs[key] for key in node.needs])
+            self.submit(node, {key: self.refs[key] for key in node.needs})
         left, looked = len(self.nodes), time.monotonic()
         while left:
             with suppress(queue.Empty):
@@ -131,8 +131,8 @@ class _Run:
         if finished:
             self.handle(finished)
 
-    def submit(self, node: Node, waits_for: Sequence[Any]) -> None:
-        """Hand a node to Ray, to be begun when all of ``waits_for`` is there."""
+    def submit(self, node: Node, waits_for: Mapping[str, Any]) -> None:
+        """Hand a node to Ray, to be begun when all of ``waits_for`` is there, by key."""
         claim = self.claim(node)
         ref = _work.options(
             name=f"{type(node).__name__} {node.key}",
@@ -140,7 +140,7 @@ class _Run:
             num_gpus=claim.gpus,
             memory=claim.memory_bytes or None,
             max_retries=TRIES_AFTER_LOSS,
-        ).remote(node, self.shared, *waits_for)
+        ).remote(node, self.shared, tuple(waits_for), *waits_for.values())
         self.refs[node.key] = ref
         ref.future().add_done_callback(lambda _: self.ended.put(node))
 
@@ -159,7 +159,7 @@ class _Run:
                 ) from None
             self.handed_back.add(node.key)
             # a worker makes the records of its trials: it knows the machine that they state
-            self.submit(node, [ray.put(Done(failure=failure))])
+            self.submit(node, {node.key: ray.put(Done(failure=failure))})
             return False
         if done.fault is not None:
             raise done.fault
@@ -250,8 +250,10 @@ class _News:
 
 
 @ray.remote
-def _work(node: Node, shared: tuple[Settings, Perform, Any, Path], *before: Done) -> Done:
-    """Do one node in a worker process of the cluster, after those ``before`` it."""
+def _work(
+    node: Node, shared: tuple[Settings, Perform, Any, Path], keys: Sequence[str], *before: Done
+) -> Done:
+    """Do one node in a worker process of the cluster, after those with ``keys``."""
     from bench.worker import Finished
 
     settings, perform, news, here = shared
@@ -273,9 +275,10 @@ def _work(node: Node, shared: tuple[Settings, Perform, Any, Path], *before: Done
         else:
             news.tell.remote(event)
 
-    failure = next((done.failure for done in before if done.failure is not None), None)
+    ended = zip(keys, before, strict=True)
+    failures = {key: done.failure for key, done in ended if done.failure is not None}
     try:
-        failure = perform(node, settings, emit, failure)
+        failure = perform(node, settings, emit, failures)
     except BenchError as error:
         return Done(finished=tuple(finished), fault=error)
     return Done(finished=tuple(finished), failure=failure)

@@ -150,8 +150,8 @@ def _front(
         return None
     best = {id(point) for point in pareto_front(points, field)}
     marked = [point | {"front": id(point) in best} for point in points]
-    devices = sorted({device for _, row in board.rows for device in row.devices})
-    remark = "" if len(devices) == 1 else " Devices differ between points: see the table."
+    timed = {device for _, row in board.rows for device in row.distilled_on or row.devices}
+    remark = "" if len(timed) == 1 else " Devices differ between points: see the table."
     return Chart(
         id=links.anchor(f"{kind}-chart", board.id),
         title=f"Accuracy against {kind}",

@@ -106,10 +106,39 @@ def _limits(section: Section) -> list[Point]:
 
 
 def _spec(axis: Axis, points: Sequence[Point], limits: Sequence[Point]) -> vega.Spec:
-    methods = sorted({point["method"] for point in points})
-    ticks = _ticks([point["bytes"] for point in points])
     kinds = [kind for kind in KINDS if any(point["kind"] == kind for point in points)]
-    place = {
+    shape = vega.shapes("kind", kinds, [SHAPES[kind] for kind in kinds])
+    dash = {
+        "field": "kind",
+        "type": "nominal",
+        "scale": {"domain": list(KINDS[:2]), "range": [[1, 0], [6, 3]]},
+        "legend": None,
+    }
+    tooltip = vega.tooltips(
+        method="Method", at=axis.title, kind="Kind", shown="Peak memory", where="Where"
+    )
+    place = _place(axis, points)
+    layers: list[vega.Spec] = [
+        {
+            "data": {"values": [point for point in points if point["kind"] != PRINTED]},
+            "mark": {"type": "line", "strokeWidth": 2, "aria": False},
+            "encoding": place | {"strokeDash": dash, "detail": {"field": "where"}},
+        },
+        {
+            "data": {"values": list(points)},
+            "mark": {"type": "point", "filled": True, "size": 70, "opacity": 0.9},
+            "encoding": place | {"shape": shape, "tooltip": tooltip},
+        },
+    ]
+    return vega.chart(layer=layers + (_guides(limits, place["y"]) if limits else []))
+
+
+def _place(axis: Axis, points: Sequence[Point]) -> vega.Spec:
+    """Where a point stands, and in which colour."""
+    ticks = _ticks([point["bytes"] for point in points])
+    colour = vega.by_method(points)
+    narrow = {"columns": {"expr": "width < 400 ? 1 : 3"}}
+    return {
         "x": {
             "field": "at",
             "type": "quantitative",
@@ -124,61 +153,7 @@ def _spec(axis: Axis, points: Sequence[Point], limits: Sequence[Point]) -> vega.
             "scale": {"type": "log", "domain": [ticks[0], ticks[-1]], "nice": False},
             "axis": {"values": ticks, "labelExpr": "format(datum.value, '~s') + 'B'"},
         },
-        "color": {
-            "field": "method",
-            "type": "nominal",
-            "scale": {
-                "domain": methods,
-                "range": [vega.PALETTE[n % len(vega.PALETTE)] for n in range(len(methods))],
-            },
-            "legend": {
-                "title": None,
-                "labelLimit": 220,
-                "columns": {"expr": "width < 400 ? 1 : 3"},
-            },
-        },
-    }
-    tooltip = [
-        {"field": field, "type": "nominal", "title": title}
-        for field, title in (
-            ("method", "Method"),
-            ("at", axis.title),
-            ("kind", "Kind"),
-            ("shown", "Peak memory"),
-            ("where", "Where"),
-        )
-    ]
-    dash = {
-        "field": "kind",
-        "type": "nominal",
-        "scale": {"domain": list(KINDS[:2]), "range": [[1, 0], [6, 3]]},
-        "legend": None,
-    }
-    shape = {
-        "field": "kind",
-        "type": "nominal",
-        "scale": {"domain": kinds, "range": [SHAPES[kind] for kind in kinds]},
-        "legend": {"title": None, "orient": "top"},
-    }
-    layers: list[dict[str, Any]] = [
-        {
-            "data": {"values": [point for point in points if point["kind"] != PRINTED]},
-            "mark": {"type": "line", "strokeWidth": 2, "aria": False},
-            "encoding": place | {"strokeDash": dash, "detail": {"field": "where"}},
-        },
-        {
-            "data": {"values": list(points)},
-            "mark": {"type": "point", "filled": True, "size": 70, "opacity": 0.9},
-            "encoding": place | {"shape": shape, "tooltip": tooltip},
-        },
-    ]
-    if limits:
-        layers += _guides(limits, place["y"])
-    return {
-        "$schema": vega.SCHEMA,
-        "width": "container",
-        "height": vega.HEIGHT,
-        "layer": layers,
+        "color": colour | {"legend": colour["legend"] | narrow},
     }
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from bench import cards
 from bench.errors import BenchError
 from bench.records import Record
+from leaderboard import reproduce
 from leaderboard.rows import Row
-from leaderboard.site import reproduce
 from leaderboard.site.boards import Board
 from leaderboard.tables import Table
 
@@ -104,7 +104,7 @@ def _results(found: Iterable[Board]) -> dict[str, list[Result]]:
                         table=sheet.table,
                         sheet=sheet.id,
                         row=row,
-                        command=reproduce.command(sheet.table.key, row),
+                        command=reproduce.row_command(sheet.table.key, row),
                         remarks=tuple(reproduce.remarks(sheet.table.key, row)),
                     )
                 )

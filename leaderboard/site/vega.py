@@ -47,9 +47,9 @@ def curves(points: Points, ceilings: Points) -> Spec:
         "scale": {"type": "log", "nice": False, "padding": 16},
         "axis": {"values": counts, "title": "Images per class", "grid": False, "format": "d"},
     }
-    colour = _by_method(points)
+    colour = by_method(points)
     accuracy = _accuracy()
-    tooltip = _tooltip(method="Method", budget="Budget", shown="Accuracy %")
+    tooltip = tooltips(method="Method", budget="Budget", shown="Accuracy %")
     layers: list[Spec] = [
         {
             "data": {"values": _only(points, "method", "count", "low", "high")},
@@ -75,7 +75,7 @@ def curves(points: Points, ceilings: Points) -> Spec:
                 "encoding": {"y": accuracy, "tooltip": tooltip},
             }
         )
-    return _chart(layer=layers)
+    return chart(layer=layers)
 
 
 def front(points: Points, field: str, axis: str, ticks: Mapping[float, str]) -> Spec:
@@ -88,60 +88,48 @@ def front(points: Points, field: str, axis: str, ticks: Mapping[float, str]) -> 
         ticks: labels of the values marked on its axis.
     """
     budgets = list(dict.fromkeys(point["budget"] for point in points))
-    x = {
-        "field": field,
-        "type": "quantitative",
-        "scale": {"type": "log", "nice": False, "padding": 16},
-        "axis": {
-            "title": axis,
-            "values": list(ticks),
-            "labelExpr": f"{json.dumps(list(ticks.values()))}"
-            f"[indexof({json.dumps(list(ticks))}, datum.value)]",
-            "grid": False,
-        },
-    }
-    shape = {
-        "field": "budget",
-        "type": "nominal",
-        "sort": None,
-        "scale": {"domain": budgets, "range": _cycle(_SHAPES, len(budgets))},
-        "legend": {"title": None, "orient": "top"},
-    }
     best = [point for point in points if point["front"]]
     best.sort(key=lambda point: (budgets.index(point["budget"]), point[field]))
-    return _chart(
+    place = {"x": _ticked(field, axis, ticks), "y": _accuracy()}
+    tooltip = tooltips(method="Method", budget="Budget", shown="Accuracy %", cost="Cost")
+    line = {"type": "line", "interpolate": "step-after", "style": "guide", "aria": False}
+    return chart(
         layer=[
             {
                 "data": {"values": _only(best, "budget", field, "accuracy")},
-                "mark": {
-                    "type": "line",
-                    "interpolate": "step-after",
-                    "style": "guide",
-                    "aria": False,
-                },
-                "encoding": {
-                    "x": x,
-                    "y": _accuracy(),
-                    "detail": {"field": "budget", "type": "nominal"},
-                },
+                "mark": line,
+                "encoding": place | {"detail": {"field": "budget", "type": "nominal"}},
             },
             {
                 "data": {
                     "values": _only(points, "method", "budget", field, "accuracy", "shown", "cost")
                 },
                 "mark": {"type": "point", "filled": True, "size": 110, "opacity": 0.9},
-                "encoding": {
-                    "x": x,
-                    "y": _accuracy(),
-                    "color": _by_method(points),
-                    "shape": shape,
-                    "tooltip": _tooltip(
-                        method="Method", budget="Budget", shown="Accuracy %", cost="Cost"
-                    ),
+                "encoding": place
+                | {
+                    "color": by_method(points),
+                    "shape": shapes("budget", budgets, _cycle(_SHAPES, len(budgets))),
+                    "tooltip": tooltip,
                 },
             },
         ]
     )
+
+
+def _ticked(field: str, axis: str, ticks: Mapping[float, str]) -> Spec:
+    """A logarithmic x axis with a text at each of the given values."""
+    values, texts = json.dumps(list(ticks)), json.dumps(list(ticks.values()))
+    return {
+        "field": field,
+        "type": "quantitative",
+        "scale": {"type": "log", "nice": False, "padding": 16},
+        "axis": {
+            "title": axis,
+            "values": list(ticks),
+            "labelExpr": f"{texts}[indexof({values}, datum.value)]",
+            "grid": False,
+        },
+    }
 
 
 def heat_map(cells: Points) -> Spec:
@@ -161,33 +149,20 @@ def heat_map(cells: Points) -> Spec:
         "scale": {"scheme": "viridis"},
         "legend": None,
     }
-    return _chart(
+    tooltip = tooltips(method="Method", architecture="Architecture", shown="Accuracy %")
+    dark = {"test": f"datum['accuracy'] > {middle!r}", "value": "#111111"}
+    ink = {"condition": dark, "value": "#ffffff"}
+    return chart(
         height=CELL_HEIGHT * len({cell["method"] for cell in cells}),
         data={"values": _only(cells, "method", "architecture", "accuracy", "shown", "short")},
         layer=[
             {
                 "mark": {"type": "rect"},
-                "encoding": place
-                | {
-                    "color": shade,
-                    "tooltip": _tooltip(
-                        method="Method", architecture="Architecture", shown="Accuracy %"
-                    ),
-                },
+                "encoding": place | {"color": shade, "tooltip": tooltip},
             },
             {
                 "mark": {"type": "text", "aria": False},
-                "encoding": place
-                | {
-                    "text": {"field": "short"},
-                    "color": {
-                        "condition": {
-                            "test": f"datum['accuracy'] > {middle!r}",
-                            "value": "#111111",
-                        },
-                        "value": "#ffffff",
-                    },
-                },
+                "encoding": place | {"text": {"field": "short"}, "color": ink},
             },
         ],
     )
@@ -195,14 +170,14 @@ def heat_map(cells: Points) -> Spec:
 
 def scatter(points: Points) -> Spec:
     """Accuracy on the distilled set against accuracy on the whole set."""
-    return _chart(
+    return chart(
         data={"values": list(points)},
         mark={"type": "point", "filled": True, "size": 50, "opacity": 0.75},
         encoding={
             "x": _accuracy() | {"field": "whole", "title": "Accuracy, trained on the whole set"},
             "y": _accuracy() | {"title": "Accuracy, trained on the distilled set"},
-            "color": _by_method(points),
-            "tooltip": _tooltip(
+            "color": by_method(points),
+            "tooltip": tooltips(
                 method="Method",
                 budget="Budget",
                 architecture="Architecture",
@@ -213,7 +188,8 @@ def scatter(points: Points) -> Spec:
     )
 
 
-def _chart(**parts: Any) -> Spec:
+def chart(**parts: Any) -> Spec:
+    """A chart as wide as its place on the page, of these parts."""
     size = {"width": "container", "height": HEIGHT}
     return {"$schema": SCHEMA, **size, **parts}
 
@@ -228,7 +204,8 @@ def _accuracy() -> Spec:
     }
 
 
-def _by_method(points: Points) -> Spec:
+def by_method(points: Points) -> Spec:
+    """A colour for each method."""
     methods = sorted({point["method"] for point in points})
     return {
         "field": "method",
@@ -242,7 +219,19 @@ def _cycle(values: Sequence[str], count: int) -> list[str]:
     return [values[i % len(values)] for i in range(count)]
 
 
-def _tooltip(**fields: str) -> list[Spec]:
+def shapes(field: str, values: Sequence[str], range_: Sequence[str]) -> Spec:
+    """A shape for each value of a field, with a legend above the plot."""
+    return {
+        "field": field,
+        "type": "nominal",
+        "sort": None,
+        "scale": {"domain": list(values), "range": list(range_)},
+        "legend": {"title": None, "orient": "top"},
+    }
+
+
+def tooltips(**fields: str) -> list[Spec]:
+    """What a tooltip shows: fields with their titles."""
     return [{"field": field, "type": "nominal", "title": title} for field, title in fields.items()]
 
 

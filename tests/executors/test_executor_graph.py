@@ -9,7 +9,16 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.executors.graph import Agenda, Distil, Examine, Node, TrainExpert, build, urgencies
+from bench.executors.graph import (
+    Agenda,
+    Distil,
+    Examine,
+    Node,
+    TrainExpert,
+    build,
+    side_by_side,
+    urgencies,
+)
 from bench.experts import Expert
 from bench.failures import Failed
 from bench.planning import Job, jobs
@@ -105,14 +114,40 @@ def test_the_longest_chain_is_begun_first_and_among_equals_the_first() -> None:
     assert agenda.take().key == "after"
 
 
+def test_repetitions_are_one_piece_and_nothing_else_is() -> None:
+    repeated = seeds(3)
+    others = [
+        replace(repeated[0], track="native", recipe=replace(TRIAL.recipe, lr=0.5)),
+        replace(repeated[1], recipe=replace(TRIAL.recipe, epochs=TRIAL.recipe.epochs + 1)),
+        replace(repeated[2], architecture="mlp"),
+    ]
+    alone = graph(jobs([*repeated, *others]), pool(2))
+    nodes = side_by_side(alone)
+    pieces = [node for node in nodes if isinstance(node, Examine)]
+    found = {frozenset(trial.id for trial in node.trials) for node in pieces}
+    rate, epochs, architecture = others
+    together = [*repeated, rate]
+    assert found == {
+        frozenset(t.id for t in members) for members in (together, [epochs], [architecture])
+    }
+    assert [node for node in nodes if not isinstance(node, Examine)] == [
+        node for node in alone if not isinstance(node, Examine)
+    ]
+    for place, node in enumerate(nodes):
+        assert set(node.needs) <= {before.key for before in nodes[:place]}
+    (whole,) = [node for node in pieces if len(node.students) > 1]
+    sources = [node.key for node in nodes if isinstance(node, Distil)]
+    assert set(whole.needs) == set(sources)
+
+
 def test_a_failure_reaches_what_needs_it_and_nothing_else() -> None:
     nodes = nodes_of({"a": (), "b": (), "of a": ("a",), "of both": ("b", "a"), "of b": ("b",)})
     agenda = Agenda(nodes, {})
     failure = Failed("diverged", "loss became nan")
     for failed in (failure, None):
         agenda.end(agenda.take(), failed)
-    reached = {node.key: agenda.failure_before(node) for node in nodes[2:]}
-    assert reached == {"of a": failure, "of both": failure, "of b": None}
+    reached = {node.key: agenda.failures_before(node) for node in nodes[2:]}
+    assert reached == {"of a": {"a": failure}, "of both": {"a": failure}, "of b": {}}
 
 
 @given(st.data())

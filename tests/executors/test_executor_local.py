@@ -21,8 +21,8 @@ from bench.profiling.catalogue import devices
 from bench.records import Record
 from bench.store import Store
 from bench.worker import Event, Finished
+from tests.jobs import phases
 from tests.test_runner import options
-from tests.test_worker import phases
 
 
 def facts(made: list[Record]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 
 import pytest
 
@@ -16,7 +17,9 @@ from bench.failures import Failed
 LATE = "TimeoutError: not done after 0.5 s (--timeout)"
 
 
-def by_name(node: Node, settings: object, emit: object, failure: Failed | None) -> Failed | None:
+def by_name(
+    node: Node, settings: object, emit: object, failures: Mapping[str, Failed]
+) -> Failed | None:
     """Do what the node's key says; tell its key and the GPU that is seen."""
     assert callable(emit)
     emit((node.key, os.environ.get("CUDA_VISIBLE_DEVICES")))
@@ -29,7 +32,7 @@ def by_name(node: Node, settings: object, emit: object, failure: Failed | None) 
         os._exit(3)
     if kind == "faults":
         raise MissingData("Get it.")
-    return Failed("diverged", "nan") if kind == "fails" else failure
+    return Failed("diverged", "nan") if kind == "fails" else next(iter(failures.values()), None)
 
 
 def work(*keys: str, **needs: tuple[str, ...]) -> list[Node]:
@@ -77,11 +80,13 @@ def test_what_waits_for_lost_or_failed_work_learns_how_it_went() -> None:
         lambda events: None,
         lambda node, failure: learnt.append((node.key, failure.reason)),
     )
-    before = {node.key: agenda.failure_before(node) for node in nodes[3:]}
-    assert {key: failure and failure.status for key, failure in before.items()} == {
-        "after": "failed",
-        "later": "diverged",
-        "apart": None,
+    before = {node.key: agenda.failures_before(node) for node in nodes[3:]}
+    assert {
+        key: [failure.status for failure in found.values()] for key, found in before.items()
+    } == {
+        "after": ["failed"],
+        "later": ["diverged"],
+        "apart": [],
     }
     assert [key for key, _ in learnt] == ["dies"]
 

@@ -173,10 +173,10 @@ def test_a_worker_that_does_not_see_the_store_says_so(store: Store) -> None:
         store=store.root, data_root=None, references=plan.references, device="cpu", threads=1
     )
     (node, *_) = nodes_of(plan)
-    done = ray._work._function(node, (settings, None, None, Path.cwd()))
+    done = ray._work._function(node, (settings, None, None, Path.cwd()), ())
     assert "does not see the store" in str(done.fault)
     assert "a folder that all machines share" in str(done.fault)
-    told = ray._work._function(node, (settings, None, None, Path.cwd()), done)
+    told = ray._work._function(node, (settings, None, None, Path.cwd()), ("before",), done)
     assert told.fault is done.fault
 
 

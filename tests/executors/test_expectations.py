@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bench import answers as making
 from bench import cards, expectations, networks, plugins
 from bench.demand import RECORD_BYTES, demand
 from bench.estimates import Seconds
@@ -21,6 +22,7 @@ from bench.experts import Expert
 from bench.planning import jobs
 from bench.profiling.forecast import Forecast
 from bench.profiling.ledger import BLOCK_BYTES, DEVICE, Ledger
+from bench.profiling.looks import GLANCE, Look
 from bench.profiling.phases import own_preparation
 from bench.profiling.rules import load_rules
 from bench.profiling.stand_ins import open_task
@@ -51,7 +53,8 @@ def asked(monkeypatch: pytest.MonkeyPatch, registered: None) -> list[str]:
     """The phases that forecasts were made of."""
     found: list[str] = []
 
-    def forecast(subject: Subject, phase: Any) -> Forecast:
+    def forecast(subject: Subject, phase: Any, *, look: Look) -> Forecast:
+        assert look is GLANCE
         found.append(phase)
         return Forecast(peak_bytes=1000 * len(found), work={}, steps=5, walks=False)
 
@@ -84,6 +87,45 @@ def test_what_is_alike_is_forecast_once(asked: list[str]) -> None:
             known.answer(question)
     # two methods prepare and distil, but their students train on sets of one shape
     assert sorted(asked) == ["distill", "distill", "evaluate", "prepare", "prepare"]
+
+
+def test_students_are_alike_whatever_made_their_images_and_however_long_they_train(
+    asked: list[str],
+) -> None:
+    known = Expectations(REFERENCES)
+    short, long = (replace(TRIAL.recipe, epochs=epochs) for epochs in (3, 7))
+    trials = [replace(of("walk"), recipe=short), replace(of("slow"), recipe=long)]
+    students = [node for node in graph(trials) if isinstance(node, Examine)]
+    found = [questions(student, RULES)[0] for student in students]
+    assert [question.steps for question in found] == [3, 7]
+    assert len(known.open(found)) == 1
+    answers = [known.answer(question) for question in found]
+    assert asked == ["evaluate"]
+    assert answers[0] is answers[1] is not None
+
+
+def test_open_questions_are_those_without_an_answer_one_of_each_kind(asked: list[str]) -> None:
+    known = Expectations(REFERENCES)
+    every = [one for node in graph([of("walk"), of("slow")]) for one in questions(node, RULES)]
+    left = known.open([*every, *every])
+    assert len({question.key for question in left}) == len(left) == 5
+    for question in left:
+        known.learn(question.key, known.forecast(question))
+    assert known.open(every) == []
+
+
+@pytest.mark.usefixtures("registered")
+def test_processes_answer_as_one_process_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(making, "PROCESSES_PAY", 2)
+    asked = Expectations(REFERENCES).open(
+        one for node in graph([of("walk")]) for one in questions(node, RULES)
+    )
+    alone, together = (
+        dict(making.answers(asked, REFERENCES, None, workers)) for workers in (1, 2)
+    )
+    assert alone == together
+    assert len(alone) == 3
+    assert any(alone.values())
 
 
 def test_forecasts_are_kept_for_a_commit(
@@ -128,8 +170,9 @@ def test_what_a_plan_asks_for_is_the_sum_of_its_pieces() -> None:
     nodes = graph([of("walk"), of("slow")], [EXPERT, replace(EXPERT, index=4)])
     assert [type(node) for node in nodes] == [TrainExpert] * 2 + [Distil, Examine] * 2
     found = demand(nodes, Said(REFERENCES), RULES, {"tiny": SPEC}, {"tiny": 60})
-    assert found.seconds["t4"] == {"experts": 2 * 7.0, "distil": 3.0, "evaluate": 2 * 3.0}
-    assert found.seconds["h100"] == {"experts": 7.0, "distil": 1.5, "evaluate": 3.0}
+    epochs = TRIAL.recipe.epochs
+    assert found.seconds["t4"] == {"experts": 2 * 7.0, "distil": 3.0, "evaluate": 2.0 * epochs}
+    assert found.seconds["h100"] == {"experts": 7.0, "distil": 1.5, "evaluate": 1.0 * epochs}
     assert (found.pieces, found.unknown) == (6, 1)
     parameters = networks.count_parameters(EXPERT.network, SPEC)
     assert found.disk_bytes == {

@@ -8,7 +8,7 @@ from bench.planning import rules_hash
 from bench.profiling.records import ProfileRecord
 from bench.profiling.rules import load_rules
 from bench.specs import Budget
-from tests.leaderboard.conftest import ENVIRONMENT
+from tests.records import ENVIRONMENT
 
 RULES_HASH = rules_hash(load_rules("efficiency", "paper"))
 RTX4090 = "NVIDIA GeForce RTX 4090"

@@ -10,8 +10,8 @@ import pytest
 from bench.profiling.records import ProfileRecord, append, path_of
 from leaderboard.contribution import Examination
 from leaderboard.submission import examine
-from tests.leaderboard.conftest import ENVIRONMENT
 from tests.leaderboard.profiles import forecast, measured
+from tests.records import ENVIRONMENT
 
 HOME = Path("leaderboard")
 STORE = Path("runs")

@@ -53,6 +53,8 @@ def test_each_other_setting_is_named_with_both_values(as_in_the_paper: tuple[Tab
     recipe = dict(row.recipe) | {"epochs": 3}
     (found,) = departures(table.key, changed(row, recipe=recipe))
     assert found == f"students' epochs 3, not {row.recipe['epochs']}"
+    taught = changed(row, recipe=dict(row.recipe) | {"labels": "teacher"})
+    assert departures(table.key, taught) == ("students' labels teacher, not own",)
 
 
 def test_a_gap_within_the_spread_needs_no_reason(as_in_the_paper: tuple[Table, Row]) -> None:

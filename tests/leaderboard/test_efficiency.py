@@ -19,8 +19,8 @@ from leaderboard.efficiency import Section, sections, unmatched
 from leaderboard.printed_costs import PrintedCost, printed_costs
 from leaderboard.profile_files import installed_hash, publish, read
 from leaderboard.works import works
-from tests.leaderboard.conftest import ENVIRONMENT, make
 from tests.leaderboard.profiles import MTT, RTX4090, RULES_HASH, TESLA, forecast, measured
+from tests.records import ENVIRONMENT, make
 
 HOSTILE = "<script>alert(1)</script> | `x` [a](javascript:b)"
 

@@ -94,6 +94,7 @@ def test_json_has_its_pinned_shape() -> None:
         "mishaps",
         "provenance",
         "devices",
+        "distilled_on",
         "recipe",
         "trials",
     }

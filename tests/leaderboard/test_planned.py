@@ -10,12 +10,11 @@ import pytest
 from bench import datasets, planning
 from bench.planning import Request, Sweep
 from bench.recipes import Recipe
-from bench.records import Record
 from bench.specs import Budget
 from bench.trials import Trial
 from leaderboard.planned import unplanned
 from leaderboard.validation import objection
-from tests.leaderboard.conftest import ENVIRONMENT
+from tests.records import record_of
 
 SWEEPS = (Sweep(method="dm", parameter="iterations", values=(7, 9)),)
 GRIDS: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -36,11 +35,6 @@ def trials(protocol: str, **wishes: Any) -> list[Trial]:
     specs = {"digits": datasets.describe("digits")}
     asked: dict[str, Any] = {"methods": ("dm",), "seeds": 2, "checksums": {"digits": "d" * 64}}
     return list(rules.plan(Request(specs=specs, **(asked | wishes))))
-
-
-def record_of(trial: Trial) -> Record:
-    time = "2025-06-01T12:00:00Z"
-    return Record.of(trial, status="skipped", reason="-", environment=ENVIRONMENT, time=time)
 
 
 @pytest.mark.parametrize(("protocol", "wishes"), GRIDS)

@@ -13,8 +13,9 @@ from bench.records import Record
 from bench.specs import Budget
 from bench.studies import Column, Estimate, Study
 from leaderboard import markdown
+from leaderboard.installed import installed_rules
 from leaderboard.site import Sources, build
-from leaderboard.studies import Section, installed_rules, sections, without
+from leaderboard.studies import Section, sections, without
 from leaderboard.tables import tables
 
 Sample = Callable[..., list[Record]]
@@ -51,7 +52,7 @@ def records(sample: Sample) -> list[Record]:
 
 def told(records: Sequence[Record]) -> tuple[list[Section], Rules]:
     rules = Rules([])
-    found = sections(records, lambda name, *_: rules if name == "transfer" else None)  # type: ignore[arg-type,return-value]
+    found = sections(records, lambda name, *_: rules if name == "transfer" else None)  # type: ignore[arg-type]
     return found, rules
 
 

@@ -19,13 +19,13 @@ from bench.errors import InvalidValue, MissingData
 from bench.records import Costs, Record
 from bench.specs import Budget, Header
 from leaderboard import submitting, supersession
-from leaderboard.console import rules_hash
 from leaderboard.contribution import Fault
+from leaderboard.installed import installed_hash
 from leaderboard.publish import publish
 from leaderboard.rerun import Repetition, cheapest
 from leaderboard.submission import examine
 from leaderboard.supersession import Supersession
-from tests.leaderboard.conftest import ENVIRONMENT
+from tests.records import ENVIRONMENT
 
 MakeRecord = Callable[..., Record]
 
@@ -333,7 +333,7 @@ def test_the_cheapest_is_chosen_among_what_is_new(
         return Repetition(stated=stated, measured=stated)
 
     monkeypatch.setattr("leaderboard.rerun.rerun", rerun)
-    monkeypatch.setattr(submitting, "rules_hash", known_rules)
+    monkeypatch.setattr(submitting, "installed_hash", known_rules)
     cheap, new = record("dm", 0.5, cost=Costs()), record("dm", 0.5, 1)
     add(cheap, root=str(TRUSTED))
     add(cheap, new, root=str(RESULTS))
@@ -353,7 +353,7 @@ def test_a_trial_that_the_installed_rules_do_not_plan_is_a_fault(registered: Non
     facts = {"status": "skipped", "reason": "-", "environment": ENVIRONMENT, "time": LATER}
     add(Record.of(chosen, **facts))
     (path,) = records.files(Path("runs/records"))
-    (fault,) = examine([path], RESULTS, rules_hash).faults
+    (fault,) = examine([path], RESULTS, installed_hash).faults
     assert "is no trial that the rules of tiny-grid v1 (quick) plan" in fault.sentence
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -14,8 +16,11 @@ from bench.recipes import Recipe
 from bench.records import Cost, Costs, Record
 from bench.specs import Budget
 from bench.statistics import ALPHA
-from leaderboard.rows import Mishap, Phase
+from leaderboard import columns
+from leaderboard.rows import Mishap, Phase, Row
 from leaderboard.tables import compare, counted, tables
+from protocols.ipc_grid import IPC_GRID
+from tests.records import COSTS, ENVIRONMENT
 
 MakeRecord = Callable[..., Record]
 MakeSample = Callable[..., list[Record]]
@@ -238,6 +243,26 @@ def test_an_older_adapter_and_another_recipe_are_rows_of_their_own(sample: MakeS
     ]
 
 
+@pytest.mark.parametrize("varied", [{"labels": "teacher"}, {"augmentation": "none"}])
+def test_where_rules_vary_the_recipe_the_preset_is_trained_by_their_own(
+    varied: dict[str, Any], sample: MakeSample
+) -> None:
+    rules = IPC_GRID["quick"]
+    later = {"recipe": replace(rules.recipe, **varied), "time": "2025-07-01T00:00:00Z"}
+    records = [*sample("dm", [0.5], recipe=rules.recipe), *sample("dm", [0.4], **later)]
+    ((name, value),) = varied.items()
+    (table,) = tables(records, rules=lambda *_: rules)
+    assert [row.title for row in table.rows] == ["dm", f"dm (recipe.{name}={value})"]
+    (table,) = tables(records)  # of rules that nobody knows the newest
+    assert table.rows[1].title == "dm"
+
+
+def test_the_preset_is_distilled_in_one_go(sample: MakeSample) -> None:
+    merged = {"trial": {"merged_seeds": (100, 200)}, "time": "2025-07-01T00:00:00Z"}
+    (table,) = tables([*sample("dm", [0.5], budget=6), *sample("dm", [0.4], budget=2, **merged)])
+    assert [row.title for row in table.rows] == ["dm", "dm (merged-sets=3)"]
+
+
 def test_costs_are_median_seconds_and_the_greatest_peak(record: MakeRecord) -> None:
     def costs(seconds: float, peak: int) -> Costs:
         return Costs(distill=Cost(seconds=seconds, peak_bytes=peak), stored_bytes=peak)
@@ -254,6 +279,20 @@ def test_every_device_is_named(record: MakeRecord) -> None:
     devices = ["H200", "CPU", "CPU"]
     trials = [record("dm", 0.5, k, environment={"device": d}) for k, d in enumerate(devices)]
     assert tables(trials)[0].rows[0].devices == ("CPU", "H200")
+
+
+def test_what_distilled_elsewhere_stands_beside_the_device(record: MakeRecord) -> None:
+    def row_of(*devices: str) -> Row:
+        there = [ENVIRONMENT.model_copy(update={"device": device}) for device in devices]
+        costs = COSTS.model_copy(update={"distilled_on": tuple(there)})
+        (table,) = tables([record("dm", 0.5, cost=costs)])
+        return table.rows[0]
+
+    own = ENVIRONMENT.device
+    assert columns.devices([row_of()]) == columns.devices([row_of(own)]) == own
+    assert columns.devices([row_of("H200", own)]) == f"{own}; distilled on H200"
+    assert columns.devices([row_of("H200"), row_of("A100")]) == f"{own}; distilled on A100, H200"
+    assert row_of("H200", own, "H200").distilled_on == (own, "H200")
 
 
 def test_rows_without_a_result_stand_last(sample: MakeSample, record: MakeRecord) -> None:

@@ -16,8 +16,8 @@ from bench.studies import Estimate
 from bench.trials import TIERS, Tier, Trial
 from protocols.ablation import ABLATION, QUICK
 from tests.fakes import SPEC
+from tests.records import record_of
 from tests.test_planning import TRIAL
-from tests.test_store import record
 
 BATCHES = Sweep(method="dm", parameter="batch_real", values=("8", "16"))
 RATES = Sweep(method="dm", parameter="lr_images", values=("1", "2", "4"))
@@ -102,9 +102,7 @@ def scored(trial: Trial, accuracy: float | None, seconds: float, peak_bytes: int
         prepare=Cost(seconds=1.0, peak_bytes=0),
         distill=Cost(seconds=seconds, peak_bytes=peak_bytes),
     )
-    metrics = {} if accuracy is None else {"accuracy": accuracy}
-    status: Any = "diverged" if accuracy is None else "ok"
-    return record(status, trial).model_copy(update={"metrics": metrics, "cost": costs})
+    return record_of(trial, accuracy, status="diverged" if accuracy is None else "ok", cost=costs)
 
 
 def made(*sweeps: Sweep, accuracy: float | None = 0.5) -> list[Record]:

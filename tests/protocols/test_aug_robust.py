@@ -14,7 +14,7 @@ from scipy import stats
 from bench import augment, runner
 from bench.data import SyntheticSet
 from bench.errors import InvalidValue
-from bench.exam import Exam
+from bench.exam import Entry, Exam
 from bench.experts import Experts
 from bench.planning import Request
 from bench.randomness import generator
@@ -26,7 +26,7 @@ from bench.studies import Cell, Estimate, Study
 from bench.trials import TIERS, Tier, Trial
 from protocols.aug_robust import AUG_ROBUST, QUICK
 from tests.fakes import NETWORK, SPEC, exam, tiny_pair, watched
-from tests.leaderboard.conftest import ENVIRONMENT
+from tests.records import record_of
 
 SEEDS = 3
 FAMILIES = ("none", "dsa", "crop-flip", "randaugment", "autoaugment", "cutmix", "mixup")
@@ -120,7 +120,7 @@ def test_a_student_is_trained_under_its_family_and_tested_once(name: str, tmp_pa
         experts=Experts(folder=tmp_path, real=pair.train),
         report=lambda seed, done, epochs: test.log.append("epoch"),
     )
-    ours = QUICK.evaluate(trial, source, seen)
+    (ours,) = QUICK.evaluate([Entry(trial, source)], seen)
     assert test.log == ["epoch", "epoch", "read"]
     plain = Recipe(epochs=2, batch=4, augmentation="none")
     theirs = exam(pair, tmp_path).score(source, NETWORK, plain, 5)
@@ -135,14 +135,7 @@ DM = dict.fromkeys(FAMILIES, (0.7, 0.73, 0.71)) | {"cutmix": (0.45, 0.47, 0.46)}
 
 def record(trial: Trial) -> Record:
     values = DM if trial.distillation.method == "dm" else RANDOM
-    return Record.of(
-        trial,
-        status="ok",
-        labels="hard",
-        metrics={"accuracy": values[family(trial)][trial.seed]},
-        environment=ENVIRONMENT,
-        time="2026-01-01T00:00:00Z",
-    )
+    return record_of(trial, values[family(trial)][trial.seed], labels="hard")
 
 
 RECORDS = [record(trial) for trial in plan("dm")]

@@ -18,8 +18,8 @@ from bench.studies import Cell, Estimate, Study
 from bench.trials import TIERS, Tier, Trial
 from protocols.cross_arch import CROSS_ARCH, LITE, PAPER, QUICK, CrossArch
 from tests.fakes import SPEC
+from tests.records import record_of
 from tests.test_planning import TRIAL
-from tests.test_store import record
 
 SIZES = (8, 16, 28, 32, 64)
 
@@ -136,10 +136,7 @@ def scored(
 ) -> Record:
     source = replace(TRIAL.distillation, method=method, budget=budget, network=SEEN, seed=seed)
     trial = replace(TRIAL, distillation=source, architecture=architecture, seed=seed)
-    metrics = {} if accuracy is None else {"accuracy": accuracy}
-    return record(status, trial, "NaN" if accuracy is None else "").model_copy(
-        update={"metrics": metrics}
-    )
+    return record_of(trial, accuracy, status=status, reason="NaN" if accuracy is None else "")
 
 
 FOUND = [

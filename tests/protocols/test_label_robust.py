@@ -13,7 +13,7 @@ import torch
 from scipy import stats
 
 from bench.data import SyntheticSet
-from bench.exam import Exam
+from bench.exam import Entry, Exam
 from bench.experts import Experts
 from bench.planning import Request
 from bench.randomness import generator
@@ -26,7 +26,7 @@ from bench.teachers import soft_labels
 from bench.trials import TIERS, Tier, Trial
 from protocols.label_robust import LABEL_ROBUST, QUICK, LabelRobust
 from tests.fakes import NETWORK, SPEC, exam, tiny_pair, watched
-from tests.leaderboard.conftest import ENVIRONMENT
+from tests.records import record_of
 
 SEEDS = 3
 SMALL = replace(
@@ -91,6 +91,18 @@ def test_every_kind_of_labels_has_its_students() -> None:
     assert students(trials, "dm") == hard_labels | {("native", "own"): SEEDS}
     soft_labels = hard_labels | {("standard", "hard"): SEEDS, ("native", "own"): SEEDS}
     assert students(trials, "apm") == students(trials, "label-only") == soft_labels
+
+
+def test_soft_labels_that_the_user_turns_on_have_a_hard_student() -> None:
+    trials = plan("tesla", changes={"tesla": {"soft_labels": True}})
+    assert students(trials, "tesla") == students(trials, "label-only")
+
+
+def test_soft_labels_that_a_preset_turns_on_have_a_hard_student() -> None:
+    trials = plan("tesla", specs={"imagenet-1k-64": SPEC})  # TESLA, table 6
+    assert students(trials, "tesla") == students(trials, "label-only")
+    unchanged = plan("tesla", changes={"tesla": {"soft_labels": False}})
+    assert ("standard", "hard") not in students(unchanged, "tesla")
 
 
 def test_the_standard_track_has_one_recipe_but_for_the_labels() -> None:
@@ -164,7 +176,7 @@ def a_trial(labels: str, seed: int) -> Trial:
 @pytest.mark.parametrize("seed", [2, 7])
 def test_a_teachers_labels_come_from_the_repetitions_teacher(seed: int, tmp_path: Path) -> None:
     seen = exam(tiny_pair(), tmp_path)
-    ours = SMALL.evaluate(a_trial("teacher", seed), a_set(), seen)
+    (ours,) = SMALL.evaluate([Entry(a_trial("teacher", seed), a_set())], seen)
     teacher = seen.experts.teacher(NETWORK, SMALL.teacher, 2)  # 7 mod 5 is 2 as well
     taught = replace(a_set(), labels=soft_labels(teacher, a_set().images))
     theirs = seen.score(taught, NETWORK, SMALL.recipe, seed)
@@ -173,7 +185,7 @@ def test_a_teachers_labels_come_from_the_repetitions_teacher(seed: int, tmp_path
 
 def test_hard_labels_are_the_likeliest_classes(tmp_path: Path) -> None:
     seen, soft = exam(tiny_pair(), tmp_path), a_set(soft=True)
-    ours = SMALL.evaluate(a_trial("hard", 0), soft, seen)
+    (ours,) = SMALL.evaluate([Entry(a_trial("hard", 0), soft)], seen)
     theirs = seen.score(replace(soft, labels=soft.labels.argmax(1)), NETWORK, SMALL.recipe, 0)
     assert (ours.loss, ours.correct) == (theirs.loss, theirs.correct)
     assert not list(tmp_path.glob("*.safetensors"))  # no teacher was trained
@@ -189,7 +201,7 @@ def test_test_images_are_read_once_after_the_last_epoch(labels: str, tmp_path: P
         experts=Experts(folder=tmp_path, real=pair.train),
         report=lambda seed, done, epochs: log.append("epoch"),
     )
-    SMALL.evaluate(a_trial(labels, 0), a_set(soft=True), seen)
+    SMALL.evaluate([Entry(a_trial(labels, 0), a_set(soft=True))], seen)
     assert log == ["epoch"] * SMALL.recipe.epochs + ["read"]
     assert test.reads == [len(pair.test)]
 
@@ -219,14 +231,8 @@ def accuracy(trial: Trial) -> float:
 
 def record(trial: Trial, **facts: Any) -> Record:
     soft = trial.distillation.method in ("apm", "label-only")
-    known = {
-        "status": "ok",
-        "labels": "soft" if soft else "hard",
-        "metrics": {"accuracy": accuracy(trial)},
-        "environment": ENVIRONMENT,
-        "time": "2026-01-01T00:00:00Z",
-    }
-    return Record.of(trial, **known | facts)
+    metrics = {"accuracy": accuracy(trial)}
+    return record_of(trial, **{"labels": "soft" if soft else "hard", "metrics": metrics, **facts})
 
 
 RECORDS = [record(trial) for trial in plan("apm")]
@@ -303,11 +309,9 @@ def test_what_is_missing_is_said(missing: str, score: str) -> None:
 
 
 def test_a_reference_with_changed_parameters_is_none() -> None:
-    changed = [
-        record(trial)
-        for trial in plan("apm", changes={"label-only": {"experts": 2}})
-        if trial.distillation.method == "label-only"
-    ]
+    references = [r for r in RECORDS if r.method.name == "label-only"]
+    facts = references[0].method.model_copy(update={"preset": "quick experts=2"})
+    changed = [r.model_copy(update={"method": facts}) for r in references]
     others = [r for r in RECORDS if r.method.name != "label-only"]
     _, scores = QUICK.studies([*others, *changed])
     assert row(scores, "apm")["Over label-only"] is None

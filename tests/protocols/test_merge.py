@@ -16,7 +16,7 @@ from bench.studies import Estimate, Study
 from bench.trials import TIERS, Tier, Trial
 from protocols.merge import MERGE, QUICK
 from tests.fakes import SPEC
-from tests.test_records import make
+from tests.records import record_of
 
 
 def plan(*methods: str, **changes: Any) -> list[Trial]:
@@ -103,10 +103,7 @@ def test_other_datasets_merge_as_many_groups_as_the_rules_say() -> None:
 
 def record(trial: Trial, accuracy: float, seconds: float = 1.0) -> Record:
     costs = Costs(distill=Cost(seconds=seconds, peak_bytes=0))
-    facts = make(metrics={"accuracy": accuracy}, cost=costs).model_dump(
-        include={"status", "labels", "metrics", "cost", "environment", "time"}
-    )
-    return Record.of(trial, **facts)
+    return record_of(trial, accuracy, cost=costs)
 
 
 def records(all_merged: Sequence[float], one_go: Sequence[float], method: str) -> list[Record]:

@@ -13,21 +13,24 @@ import pytest
 import torch
 from scipy import stats
 
-from bench import augment, datasets, nas, nas_table, networks
+from bench import augment, datasets, nas, nas_table, networks, runner
 from bench.errors import InvalidValue, MissingData
+from bench.exam import Entry
 from bench.nas import Cell
 from bench.nas_table import SHORT, TRUTH, Tabulated
 from bench.planning import Request
 from bench.randomness import generator
 from bench.recipes import Recipe
 from bench.records import Record
+from bench.runner import Options
 from bench.specs import Budget
 from bench.studies import Estimate, Study
 from bench.trials import TIERS, Tier, Trial
 from protocols import nas201
 from protocols.nas201 import CELLS, LITE, NAS201, PAPER, QUICK, Nas201
+from tests.conftest import Install
 from tests.fakes import SPEC, exam, tiny_pair
-from tests.test_store import record
+from tests.records import record_of
 
 TEN = Budget("ipc", 10)
 SMALL = replace(QUICK, cells=CELLS[:6], top=2)
@@ -163,24 +166,32 @@ def test_students_note_the_truth_of_their_split(
     trial = plan(TABULATED, split=split)[3]
     trial = replace(trial, recipe=Recipe(epochs=1, augmentation="none"))
     pair = tiny_pair()
-    outcome = TABULATED.evaluate(trial, pair.train, exam(pair, tmp_path))
+    (outcome,) = TABULATED.evaluate([Entry(trial, pair.train)], exam(pair, tmp_path))
     assert outcome.metrics == pytest.approx(noted)
-    plain = SMALL.evaluate(trial, pair.train, exam(pair, tmp_path))
+    (plain,) = SMALL.evaluate([Entry(trial, pair.train)], exam(pair, tmp_path))
     assert plain.accuracy == outcome.accuracy
     assert plain.metrics == {}
 
 
-def test_a_missing_table_is_said_before_anything_is_trained(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+TABULATED_DIGITS = {"quick": replace(SMALL, tabulated=(replace(TINY_TABLE, dataset="digits"),))}
+
+
+def test_a_missing_table_is_said_before_anything_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, install: Install
 ) -> None:
+    install({"protocols": {"tabulated": f"{__name__}:TABULATED_DIGITS"}})
     monkeypatch.setenv("BENCH_DATA", str(tmp_path))
     nas201._table.cache_clear()
-    pair = tiny_pair()
-    told: list[int] = []
-    seen = exam(pair, tmp_path, lambda *_: told.append(1))
-    with pytest.raises(MissingData, match="bench data convert nas-bench-201"):
-        TABULATED.evaluate(plan(TABULATED)[0], pair.train, seen)
-    assert not told
+    asked = Options(protocol="tabulated", methods=("random",))
+    with pytest.raises(MissingData, match=r"bench data convert nas-bench-201.*--data-root"):
+        runner.plan(asked)
+    assert runner.plan(asked, read_data=False).jobs  # a dry run says what there is to do
+
+
+def test_a_measured_truth_needs_no_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path))
+    nas201._table.cache_clear()
+    assert runner.plan(Options(protocol="nas201", methods=("random",))).jobs
 
 
 # the studies
@@ -195,14 +206,14 @@ ORDERS = {
 
 
 def outcome(trial: Trial, metrics: Mapping[str, float]) -> Record:
-    return record("ok", trial).model_copy(update={"metrics": metrics})
+    return record_of(trial, metrics=metrics)
 
 
 def accuracy(rules: Nas201, trial: Trial) -> float:
     """By ``ORDERS``; seeds differ by noise that their mean is free of."""
     row = "truth" if trial.recipe == rules.truth else trial.distillation.method
     place = rules.cells.index(nas201.code_of(trial.architecture))
-    return ORDERS[row][place] + 0.01 * (trial.seed - 1)
+    return ORDERS[row][place] + 0.01 * (trial.seed % rules.truth_seeds_after - 1)
 
 
 def made(rules: Nas201, *methods: str) -> list[Record]:
@@ -289,7 +300,7 @@ def test_diverged_cells_are_left_out_and_told() -> None:
     trials = plan(SMALL, "dm")
     fine = made(SMALL, "dm")
     records = [
-        record("diverged", trial, reason="because")
+        record_of(trial, status="diverged", reason="because")
         if (trial.distillation.method, trial.architecture) == ("dm", broken)
         else found
         for trial, found in zip(trials, fine, strict=True)

@@ -17,7 +17,7 @@ from bench.studies import Estimate, Study
 from bench.trials import TIERS, Tier, Trial
 from protocols.redeploy import QUICK, REDEPLOY
 from tests.fakes import SPEC
-from tests.test_records import make
+from tests.records import record_of
 
 
 def plan(*methods: str, **changes: Any) -> list[Trial]:
@@ -84,10 +84,7 @@ def record(trial: Trial, accuracy: float, *, prepare: float = 1.0, distill: floa
     """A record with these seconds, of a student that took two and a source of 1000 bytes."""
     seconds = {"prepare": prepare, "distill": distill, "evaluate": 2.0}
     costs = {phase: Cost(seconds=value, peak_bytes=0) for phase, value in seconds.items()}
-    facts = make(metrics={"accuracy": accuracy}, cost=Costs(**costs, stored_bytes=1000)).model_dump(
-        include={"status", "labels", "metrics", "cost", "environment", "time"}
-    )
-    return Record.of(trial, **facts)
+    return record_of(trial, accuracy, cost=Costs(**costs, stored_bytes=1000))
 
 
 def study(records: Iterable[Record]) -> Study:

@@ -12,8 +12,8 @@ from bench.store import Store
 from leaderboard import profile_files, reading
 from leaderboard.regression import baseline
 from leaderboard.submission import examine
-from tests.leaderboard.conftest import make as make_record
 from tests.leaderboard.profiles import forecast
+from tests.records import make as make_record
 from tests.reliability.hostile import (
     Family,
     as_json,

@@ -13,6 +13,7 @@ from bench.records import Record
 from leaderboard.site.boards import Board, boards
 from leaderboard.site.charts import charts, pareto_front, rank_points
 from leaderboard.tables import tables
+from tests.records import COSTS, ENVIRONMENT
 
 Sample = Callable[..., list[Record]]
 
@@ -60,6 +61,16 @@ def test_curves_need_two_budgets_and_fronts_two_methods(sample: Sample) -> None:
         "Accuracy against time",
         "Accuracy against memory",
     ]
+
+
+def test_a_front_says_that_its_times_are_of_several_devices(sample: Sample) -> None:
+    there = COSTS.model_copy(update={"distilled_on": (ENVIRONMENT,)})
+    ours = sample("dm", [0.5, 0.6]) + sample("random", [0.3, 0.4], cost=there)
+    assert not any("Devices differ" in chart.caption for chart in charts(only(ours)))
+    other = ENVIRONMENT.model_copy(update={"device": "H200"})
+    there = COSTS.model_copy(update={"distilled_on": (other,)})
+    ours = sample("dm", [0.5, 0.6]) + sample("random", [0.3, 0.4], cost=there)
+    assert all("Devices differ" in chart.caption for chart in charts(only(ours)))
 
 
 def test_several_architectures_make_one_heat_map_a_budget(board: list[Record]) -> None:

@@ -18,8 +18,8 @@ from bench.records import Record
 from bench.statistics import ALPHA
 from leaderboard.site import Sources, assets, build, ranking
 from leaderboard.tables import tables
-from tests.leaderboard.conftest import make
 from tests.leaderboard.site.conftest import HOSTILE, Page, pages
+from tests.records import make
 
 MakeSite = Callable[..., dict[str, bytes]]
 Sample = Callable[..., list[Record]]

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import comb
 from typing import Any, get_args
 
 from bench.errors import InvalidValue, UnknownName
@@ -21,7 +20,7 @@ from bench.planning import Rules
 from bench.recipes import Recipe
 from bench.records import Record
 from bench.specs import Budget, BudgetKind
-from bench.statistics import Comparison, holm, rank_groups, resamples_for, welch
+from bench.statistics import Comparison, holm, rank_groups, welch
 from bench.trials import TIERS, TRACKS, Tier, Track
 from leaderboard.images import Correct, compare_images
 from leaderboard.installed import LoadRules, installed_rules
@@ -189,10 +188,8 @@ def _arrange(own: Sequence[Row], ceilings: Sequence[Row], correct: Correct) -> t
 
 
 def _ranks(peers: Mapping[str, Row], correct: Correct) -> dict[str, int]:
-    resamples = resamples_for(comb(sum(len(row.values) > 1 for row in peers.values()), 2))
-
     def over_images(better: str, worse: str) -> float | None:
-        test = compare_images(peers[better], peers[worse], correct, resamples)
+        test = compare_images(peers[better], peers[worse], correct)
         return test.p if test else None
 
     return rank_groups({title: row.values for title, row in peers.items()}, second=over_images)
@@ -264,8 +261,7 @@ def compare(
             f"No table holds results of both {a!r} and {b!r}; run both on one dataset and budget."
         )
     tests = [welch(first.values, second.values) for _, first, second in pairs]
-    resamples = resamples_for(len(pairs))
-    images = [compare_images(first, second, correct or {}, resamples) for _, first, second in pairs]
+    images = [compare_images(first, second, correct or {}) for _, first, second in pairs]
     larger = [_larger(test, over) for test, over in zip(tests, images, strict=True)]
     adjusted = iter(holm([p for p in larger if p is not None]))
     return [

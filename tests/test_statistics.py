@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import math
-from itertools import combinations, pairwise
+from itertools import combinations, pairwise, product
 from random import Random
 
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy import stats
 
 from bench.statistics import (
     ALPHA,
-    RESAMPLES,
+    RESOLUTION,
     Comparison,
     equivalence,
     equivalence_power,
     holm,
     paired_bootstrap,
     rank_groups,
-    resamples_for,
     smallest_gap,
     summarize,
     welch,
 )
+
+IntArray = NDArray[np.int64]
 
 fractions = st.floats(0, 1, allow_subnormal=False)
 samples = st.lists(fractions, min_size=2, max_size=8)
@@ -258,57 +260,76 @@ def test_a_second_test_can_only_take_differences_away() -> None:
     assert rank_groups(table, second=lambda *_: None) == rank_groups(table)
 
 
-def by_single_images(a: list[float], b: list[float], resamples: int) -> list[float]:
-    """Resampled differences, image after image: what the counts must be distributed like."""
+def drawn_differences(
+    a: IntArray, b: IntArray, students: tuple[int, int], resamples: int
+) -> NDArray[np.float64]:
+    """Resampled differences, image after image: what the exact chances must agree with."""
     rng = np.random.default_rng(1)
-    steps = np.array(a) - np.array(b)
-    drawn = steps[rng.integers(len(steps), size=(resamples, len(steps)))]
-    return [float(value) for value in drawn.mean(1)]
+    steps = a / students[0] - b / students[1]
+    drawn: NDArray[np.float64] = steps[rng.integers(len(steps), size=(resamples, len(steps)))]
+    return drawn.mean(1)
 
 
-def test_bootstrap_agrees_with_resampling_single_images() -> None:
+@pytest.mark.parametrize("students", [(5, 5), (5, 3), (1, 20)])
+def test_bootstrap_agrees_with_resampling_single_images(students: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)
-    a = (rng.random((5, 200)) < 0.62).mean(0).tolist()
-    b = (rng.random((5, 200)) < 0.58).mean(0).tolist()
-    ours = paired_bootstrap(a, b, np.random.default_rng(2), resamples=20_000)
-    drawn = by_single_images(a, b, 20_000)
-    assert ours.difference == pytest.approx(np.mean(a) - np.mean(b))
-    assert ours.interval == pytest.approx(np.percentile(drawn, [2.5, 97.5]), abs=2e-3)
-    beyond = np.mean(np.abs(np.array(drawn) - ours.difference) >= abs(ours.difference) - 1e-9)
+    a, b = (
+        rng.binomial(count, chance, size=200)
+        for count, chance in zip(students, (0.62, 0.58), strict=True)
+    )
+    ours = paired_bootstrap(a, b, students)
+    drawn = drawn_differences(a, b, students, 20_000)
+    observed = a.mean() / students[0] - b.mean() / students[1]
+    assert ours.difference == pytest.approx(observed)
+    assert ours.interval == pytest.approx(np.percentile(drawn, [2.5, 97.5]), abs=3e-3)
+    beyond = np.mean(np.abs(drawn - observed) >= abs(observed) - 1e-9)
     assert ours.p == pytest.approx(beyond, abs=0.01)
+
+
+def test_bootstrap_chances_are_those_of_every_possible_resample() -> None:
+    a, b = [1, 0, 1, 1], [0, 0, 1, 0]
+    ours = paired_bootstrap(a, b, (1, 1))
+    differences = [
+        sum(a[place] - b[place] for place in places) / 4 for places in product(range(4), repeat=4)
+    ]
+    beyond = [abs(value - 0.5) >= 0.5 for value in differences]
+    assert ours.p == pytest.approx(sum(beyond) / len(beyond))
+    assert ours.interval == (0.0, 1.0)
 
 
 def test_bootstrap_rarely_finds_what_is_not_there() -> None:
     rng = np.random.default_rng(3)
-    found = 0
-    for _ in range(300):
-        a, b = (rng.random((2, 400)) < 0.7).astype(float).tolist()
-        p = paired_bootstrap(a, b, rng, resamples=400).p
-        found += p is not None and p < 0.05
-    assert found / 300 < 0.09
+    p_values = [
+        paired_bootstrap(*rng.binomial(2, 0.7, size=(2, 400)), (2, 2)).p for _ in range(300)
+    ]
+    assert np.mean([p is not None and p < 0.05 for p in p_values]) < 0.09
 
 
-def test_bootstrap_repeats_for_a_seed_and_knows_equals() -> None:
-    a, b = [1.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 1.0]
-    first, second = (paired_bootstrap(a, b, np.random.default_rng(7)) for _ in range(2))
-    assert first == second
-    assert paired_bootstrap(a, a, np.random.default_rng(7)).p == 1
+def test_bootstrap_has_two_sides_and_knows_equals() -> None:
+    a, b = [1, 0, 1, 1, 0], [0, 0, 1, 1, 0]
+    there, back = paired_bootstrap(a, b, (1, 1)), paired_bootstrap(b, a, (1, 1))
+    assert (back.difference, back.p) == (-there.difference, pytest.approx(there.p))
+    assert paired_bootstrap(a, a, (1, 1)).p == 1
 
 
-@pytest.mark.parametrize("methods", [2, 14, 15, 20, 21, 25, 60])
+@pytest.mark.parametrize("methods", [2, 14, 60, 120])
 def test_among_any_number_of_methods_a_bootstrap_can_tell_a_difference(methods: int) -> None:
-    pairs = math.comb(methods, 2)
-    resamples = resamples_for(pairs)
-    assert resamples >= RESAMPLES
-    sure = paired_bootstrap([1.0] * 9, [0.0] * 9, np.random.default_rng(0), resamples)
-    assert sure.p == 1 / (1 + resamples)
-    assert holm([sure.p] + [1.0] * (pairs - 1))[0] < ALPHA
+    sure = paired_bootstrap([1] * 9, [0] * 9, (1, 1))
+    assert sure.p == RESOLUTION
+    assert holm([sure.p] + [1.0] * (math.comb(methods, 2) - 1))[0] < ALPHA
 
 
-@pytest.mark.parametrize(("a", "b"), [([], []), ([1.0], [1.0, 0.0])])
-def test_bootstrap_needs_pairs(a: list[float], b: list[float]) -> None:
+def test_rounding_stays_below_the_smallest_p_value() -> None:
+    images = 10_000
+    sure = paired_bootstrap([5] * images, [4] * (images - 1) + [0], (5, 5))
+    unsure = paired_bootstrap([5] * images, [5] * images, (5, 5))
+    assert (sure.p, unsure.p) == (RESOLUTION, 1)
+
+
+@pytest.mark.parametrize(("a", "b"), [([], []), ([1], [1, 0])])
+def test_bootstrap_needs_pairs(a: list[int], b: list[int]) -> None:
     with pytest.raises(ValueError, match="Pairs are needed"):
-        paired_bootstrap(a, b, np.random.default_rng(0))
+        paired_bootstrap(a, b, (1, 1))
 
 
 def test_the_smallest_gap_is_found_as_often_as_stated() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from bench.statistics import ALPHA, Comparison, holm, resamples_for, welch
+from bench.statistics import ALPHA, Comparison, holm, welch
 from leaderboard.images import Correct, compare_images
 from leaderboard.rows import Row
 from leaderboard.tables import Table
@@ -86,9 +86,8 @@ def _tests(rows: Sequence[Row], correct: Correct) -> list[Test]:
     """Every pair, as :func:`bench.statistics.rank_groups` tests it."""
     pairs = list(combinations(rows, 2))
     seeds = [welch(better.values, worse.values) for better, worse in pairs]
-    resamples = resamples_for(len(pairs))
     images = [
-        compare_images(better, worse, correct, resamples) if _rejects(test) else None
+        compare_images(better, worse, correct) if _rejects(test) else None
         for (better, worse), test in zip(pairs, seeds, strict=True)
     ]
     p_values = [max(_p(test), _p(over, 0.0)) for test, over in zip(seeds, images, strict=True)]

@@ -67,7 +67,7 @@ def gradient_penalty(discriminator: Critic, real: Tensor, fake: Tensor, rng: Gen
 
     Differentiable with respect to the discriminator's parameters.
     """
-    mix = torch.rand(len(real), 1, 1, 1, generator=rng).to(real)
+    mix = torch.rand(len(real), 1, 1, 1, generator=rng).to(real, non_blocking=True)
     between = (mix * real + (1 - mix) * fake).detach().requires_grad_()
     score, _ = discriminator(between)
     (gradient,) = torch.autograd.grad(score.sum(), between, create_graph=True)
@@ -127,7 +127,7 @@ class Gan:
     def step_discriminator(self, real: Tensor, labels: Tensor, rng: Generator) -> Tensor:
         """One step against as many fakes of uniform classes; returns the loss."""
         wanted = torch.randint(self.shape.num_classes, labels.shape, generator=rng)
-        wanted = wanted.to(labels.device)
+        wanted = wanted.to(labels.device, non_blocking=True)
         with torch.no_grad():
             fake = self.generate(wanted, rng)
         loss = discriminator_loss(self.discriminator, real, labels, fake, wanted, rng)

@@ -17,7 +17,7 @@ from torch import Tensor
 from bench import augment
 from bench.augment.differentiable import DifferentiableAugmentation
 from bench.data import SyntheticSet
-from bench.matching import gradient_distance, settle_batch_norm
+from bench.matching import gradient_distance, matched_parameters, settle_batch_norm
 from bench.networks import Network
 from bench.recipes import Recipe
 from bench.task import Task
@@ -79,7 +79,7 @@ class Condensation:
                 self._train(network, state)
             settle_batch_norm(network, lambda: _all_classes(state.task))
             state.optimizer.zero_grad()
-            for label in range(state.task.spec.num_classes):
+            for label in state.task.classes():
                 loss = self._distance(network, state, label)
                 loss.backward(inputs=[state.images])
                 total += loss.detach()
@@ -134,7 +134,7 @@ def _all_classes(task: Task) -> Tensor:
 def _gradient(
     network: Network, images: Tensor, label: int, *, keep_graph: bool
 ) -> tuple[Tensor, ...]:
-    """∇ of the cross-entropy with respect to every parameter."""
+    """∇ of the cross-entropy with respect to every parameter that is matched."""
     labels = torch.full((len(images),), label, device=images.device)
     loss = F.cross_entropy(network(images), labels)
-    return torch.autograd.grad(loss, list(network.parameters()), create_graph=keep_graph)
+    return torch.autograd.grad(loss, matched_parameters(network), create_graph=keep_graph)

@@ -90,13 +90,17 @@ class RealSet:
     def images(self, index: Tensor | slice = slice(None)) -> Tensor:
         """Images at ``index`` in model-input space, ``(n, C, H, W)`` float32 on ``device``."""
         if self._dense is not None:
-            at = index if isinstance(index, slice) else index.to(self.device)
+            at = index if isinstance(index, slice) else self._there(index)
             return self._dense[at]
-        return self.preprocessing.forward(self.pixels[index]).to(self.device)
+        return self._there(self.preprocessing.forward(self.pixels[index]))
 
     def targets(self, index: Tensor | slice = slice(None)) -> Tensor:
         """Labels at ``index``, ``(n,)`` int64 on ``device``."""
-        return self.labels[index].to(self.device)
+        return self._there(self.labels[index])
+
+    def _there(self, tensor: Tensor) -> Tensor:
+        """``tensor`` on ``device``, which copies when it comes to it and is not waited for."""
+        return tensor.to(self.device, non_blocking=True)
 
     def draw_class(self, label: int, count: int, rng: Generator) -> Tensor:
         """``count`` images of one class without replacement (all of them if there are fewer)."""

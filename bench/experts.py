@@ -3,38 +3,39 @@
 A *trajectory* is one network's parameters at initialisation and after every epoch (MTT, TESLA,
 DATM); a *teacher* is its last snapshot (APM, core-sets). Both are read from one file, addressed by
 everything that decided its content, memory-mapped, and refused when a byte has changed.
+
+They are trained as students are (:mod:`bench.evaluation.engine`): on CUDA several of a pool as one
+program, on the CPU one after the other, by a compiled step where that pays, and side by side where
+there are several workers.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from bench import checkpoints, networks
+from bench import expert_training, networks
 from bench.data import RealSet
 from bench.errors import BadFile, InUse
-from bench.evaluation import start_training
+from bench.evaluation import Assignment, Choice, Strategy, engine, memory, start_training
+from bench.expert_training import MOST_TOGETHER, ExpertInTraining, ExpertReport
 from bench.files import digest, exclusive, load_tensors, save_tensors
-from bench.measure import LiveStorage, Peak, synchronize
 from bench.networks import Network
 from bench.recipes import Recipe
 from bench.sharpness import Sharpness
-from bench.training import Training, check_finite
 
 log = logging.getLogger(__name__)
 
 VERSION = 1
 """Raised when training an expert gives other numbers; part of every address."""
-
-ExpertReport = Callable[[str, int, int], None]
-"""Called as ``report(what, done, total)``."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Experts:
         real: the training images.
         report: called after each epoch that is trained.
         checkpoint_seconds: training time between two checkpoints of an expert.
+        strategy: how to train: ``reference``, ``compiled``, ``vectorised``; ``auto`` chooses.
         seconds: training time of every expert served so far, whether trained now or before.
         waited_seconds: time that this process has spent on training and loading them.
         peak_bytes: the largest peak of training one of them.
@@ -76,6 +78,7 @@ class Experts:
     real: RealSet
     report: ExpertReport | None = None
     checkpoint_seconds: float = 30.0
+    strategy: Choice = "auto"
     seconds: float = 0.0
     waited_seconds: float = 0.0
     peak_bytes: int = 0
@@ -90,7 +93,8 @@ class Experts:
         Raises:
             Diverged: the loss of one of them became NaN or infinite.
         """
-        others: list[Expert] = []
+        wanted, others = list(wanted), list[Expert]()
+        self._train_together(wanted)
         for expert in wanted:
             try:
                 self._snapshots(expert, wait=False)
@@ -123,11 +127,11 @@ class Experts:
         spec, device = self.real.spec, self.real.device
         teacher = networks.build(network, spec, torch.Generator(), device=device)
         with torch.no_grad():
-            flat = tensors["trajectory"][-1].to(device)
+            flat = tensors["trajectory"][-1].to(device, non_blocking=True)
             for name, value in networks.unflatten(teacher, flat).items():
                 teacher.get_parameter(name).copy_(value)
             for name, buffer in teacher.named_buffers():
-                buffer.copy_(tensors[f"buffer.{name}"])
+                buffer.copy_(tensors[f"buffer.{name}"], non_blocking=True)
         return teacher.requires_grad_(False).eval()
 
     def _snapshots(self, expert: Expert, *, wait: bool = True) -> dict[str, Tensor]:
@@ -141,34 +145,121 @@ class Experts:
         key = self._key(expert)
         if key in self._served:  # verified already; steps may ask for experts again and again
             return self._served[key]
-        path = self.folder / f"{key}.safetensors"
-        # another worker may be training it now
-        with exclusive(self.folder / f"{key}.lock", wait=wait):
-            return self._locked(key, path, expert)
+        with exclusive(self._lock(key), wait=wait):  # another worker may be training it now
+            if not self._load(key):
+                self._train([expert])
+            return self._served[key]
 
-    def _locked(self, key: str, path: Path, expert: Expert) -> dict[str, Tensor]:
-        if path.exists():
+    def _load(self, key: str) -> bool:
+        """Serve an expert from the buffers; whether it is there whole. Its lock is held."""
+        path = self._path(key)
+        if not path.exists():
+            return False
+        try:
+            tensors, header = load_tensors(path)
+            if header.get("key") != key:
+                raise BadFile(f"{path} holds another expert than its name says.")
+        except BadFile as error:
+            log.warning("%s It is trained again.", error)
+            return False
+        self._partial(key).unlink(missing_ok=True)  # a kill may have come before it went
+        self._serve(key, tensors, header["seconds"], header["peak_bytes"])
+        return True
+
+    def _assignment(self, expert: Expert) -> Assignment:
+        """What experts of a kind have in common, in the engine's terms."""
+        return Assignment(
+            source=self.real, network=expert.network, recipe=expert.recipe, test=self.real
+        )
+
+    def _strategy(self, expert: Expert) -> Strategy:
+        """How experts of a kind are trained: facts decide, as for a single student."""
+        if self.strategy != "auto":
+            return self.strategy
+        chosen = engine.choose(self._assignment(expert), 1)
+        return "reference" if chosen == "compiled" and expert.sharpness else chosen
+
+    def _train_together(self, wanted: Sequence[Expert]) -> None:
+        """Of the kinds that are trained as one program, train those that are missing and free."""
+        start = time.perf_counter()
+        kinds: dict[Expert, list[Expert]] = {}
+        for expert in dict.fromkeys(wanted):
+            kinds.setdefault(replace(expert, index=0), []).append(expert)
+        for kind, alike in kinds.items():
+            if self._strategy(kind) == "vectorised":
+                for first in range(0, len(alike), MOST_TOGETHER):
+                    self._train_free(alike[first : first + MOST_TOGETHER])
+        self.waited_seconds += time.perf_counter() - start
+
+    def _train_free(self, alike: Sequence[Expert]) -> None:
+        """Train those of one kind that are missing and whose locks are free, as many as fit."""
+        with ExitStack() as locks:
+            missing = [expert for expert in alike if self._claim(expert, locks)]
+            memory.in_groups(self._train, missing)
+
+    def _claim(self, expert: Expert, locks: ExitStack) -> bool:
+        """Take the lock of an expert that is to be trained; whether it is."""
+        key = self._key(expert)
+        with ExitStack() as own:
             try:
-                tensors, header = load_tensors(path)
-                if header.get("key") != key:
-                    raise BadFile(f"{path} holds another expert than its name says.")
-                self._partial(key).unlink(missing_ok=True)  # a kill may have come before it went
-                return self._serve(key, tensors, header["seconds"], header["peak_bytes"])
-            except BadFile as error:
-                log.warning("%s It is trained again.", error)
-        tensors, seconds, peak_bytes = self._train(key, expert)
-        header = {"key": key, "seconds": seconds, "peak_bytes": peak_bytes}
-        save_tensors(path, tensors, header | expert.as_dict())
-        self._partial(key).unlink(missing_ok=True)  # not before the whole is kept
-        return self._serve(key, load_tensors(path)[0], seconds, peak_bytes)
+                own.enter_context(exclusive(self._lock(key), wait=False))
+            except InUse:
+                return False
+            if key in self._served or self._load(key):
+                return False
+            locks.enter_context(own.pop_all())
+            return True
 
-    def _serve(
-        self, key: str, tensors: dict[str, Tensor], seconds: float, peak_bytes: int
-    ) -> dict[str, Tensor]:
+    def _train(self, alike: Sequence[Expert]) -> list[str]:
+        """Train, keep and serve experts of one kind whose locks are held; their keys.
+
+        Each resumes from its last finished epoch if it was interrupted.
+        """
+        begun = [self._begin(expert) for expert in alike]
+        strategy = self._strategy(alike[0])
+        expert_training.train(
+            begun,
+            self._assignment(alike[0]),
+            strategy,
+            report=self.report,
+            checkpoint_seconds=self.checkpoint_seconds,
+        )
+        pairs = zip(alike, begun, strict=True)
+        return [self._keep(expert, one, strategy) for expert, one in pairs]
+
+    def _begin(self, expert: Expert) -> ExpertInTraining:
+        scope = ("expert", self.real.spec.name, expert.network, expert.index)
+        training = start_training(self.real, expert.network, expert.recipe, self.real, scope)
+        training.sharpness = expert.sharpness
+        begun = ExpertInTraining(
+            name=f"expert {expert.index}",
+            training=training,
+            partial=self._partial(self._key(expert)),
+        )
+        begun.resume()
+        return begun
+
+    def _keep(self, expert: Expert, trained: ExpertInTraining, strategy: Strategy) -> str:
+        key, path = self._key(expert), self._path(self._key(expert))
+        cost = {"seconds": trained.seconds, "peak_bytes": trained.peak_bytes}
+        header = {"key": key, "strategy": strategy} | cost | expert.as_dict()
+        save_tensors(path, trained.tensors(), header)
+        trained.partial.unlink(missing_ok=True)  # not before the whole is kept
+        self._serve(key, load_tensors(path)[0], trained.seconds, trained.peak_bytes)
+        return key
+
+    def _serve(self, key: str, tensors: dict[str, Tensor], seconds: float, peak_bytes: int) -> None:
         self._served[key] = tensors
         self.seconds += seconds
         self.peak_bytes = max(self.peak_bytes, peak_bytes)
-        return tensors
+
+    def _path(self, key: str) -> Path:
+        """Where a trained expert lies."""
+        return self.folder / f"{key}.safetensors"
+
+    def _lock(self, key: str) -> Path:
+        """What is locked by whoever trains or loads it."""
+        return self.folder / f"{key}.lock"
 
     def _partial(self, key: str) -> Path:
         """Where an expert in training is checkpointed."""
@@ -184,70 +275,3 @@ class Experts:
                 **expert.as_dict(),
             }
         )
-
-    def _train(self, key: str, expert: Expert) -> tuple[dict[str, Tensor], float, int]:
-        """Train one expert, resuming from its last finished epoch if it was interrupted."""
-        scope = ("expert", self.real.spec.name, expert.network, expert.index)
-        training = start_training(self.real, expert.network, expert.recipe, self.real, scope)
-        training.sharpness = expert.sharpness
-        buffer = _Buffer(training=training, snapshots=[])
-        partial = self._partial(key)
-        buffer.resume(partial)
-        peak = Peak(self.real.device, buffer.peak_bytes)
-        with LiveStorage.paused():
-            while training.epoch < expert.recipe.epochs:
-                buffer.run_epoch(peak)
-                if self.report:
-                    self.report(f"expert {expert.index}", training.epoch, expert.recipe.epochs)
-                buffer.save(partial, self.checkpoint_seconds)
-        buffers = training.network.named_buffers()
-        tensors = {f"buffer.{name}": value for name, value in buffers}
-        tensors["trajectory"] = torch.stack(buffer.snapshots)
-        return tensors, buffer.seconds, buffer.peak_bytes
-
-
-@dataclass(kw_only=True, eq=False)
-class _Buffer:
-    """An expert in training with the snapshots taken so far."""
-
-    training: Training
-    snapshots: list[Tensor]
-    seconds: float = 0.0
-    saved_seconds: float = 0.0
-    peak_bytes: int = 0
-
-    def run_epoch(self, peak: Peak) -> None:
-        start = time.perf_counter()
-        if not self.snapshots:
-            self.snapshots.append(self._snapshot())
-        with peak.sample():
-            loss = self.training.run_epoch()
-        check_finite(loss, f"an expert at epoch {self.training.epoch}")
-        self.snapshots.append(self._snapshot())
-        synchronize(loss.device)
-        self.seconds += time.perf_counter() - start
-        self.peak_bytes = peak.bytes
-
-    def _snapshot(self) -> Tensor:
-        # flatten copies, also on the CPU: snapshots that alias the network would all be the last
-        return networks.flatten(self.training.network).cpu()
-
-    def save(self, path: Path, every_seconds: float) -> None:
-        if self.seconds - self.saved_seconds < every_seconds:
-            return
-        self.saved_seconds = self.seconds
-        own = {"seconds": self.seconds, "peak_bytes": self.peak_bytes, "snapshots": self.snapshots}
-        checkpoints.save(path, {"training": checkpoints.capture(self.training), "own": own})
-
-    def resume(self, path: Path) -> None:
-        if not path.exists():
-            return
-        try:
-            saved = checkpoints.load(path)
-            checkpoints.restore(self.training, saved["training"])
-        except BadFile as error:
-            log.warning("%s The expert starts again.", error)
-            return
-        for name, value in saved["own"].items():
-            setattr(self, name, value)
-        self.saved_seconds = self.seconds

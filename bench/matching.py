@@ -11,6 +11,15 @@ EPSILON = 1e-6
 """In the denominator alone: a row without gradient counts as orthogonal, a constant 1."""
 
 
+def matched_parameters(network: nn.Module) -> list[nn.Parameter]:
+    """The parameters whose gradients :func:`gradient_distance` compares: those with rows.
+
+    Nobody asks for the gradients of biases, so that neither they nor their own derivatives need be
+    computed.
+    """
+    return [parameter for parameter in network.parameters() if parameter.ndim > 1]
+
+
 def gradient_distance(real: Sequence[Tensor], synthetic: Sequence[Tensor]) -> Tensor:
     """Σ over weights and their output rows of 1 - cos (DC, equation 9 as released).
 

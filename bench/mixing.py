@@ -76,7 +76,7 @@ def mix(mixing: Mixing, images: Tensor, labels: Tensor, rng: Generator) -> tuple
     """
     if mixing == "none":
         return images, ((1.0, labels),)
-    order = torch.randperm(len(images), generator=rng).to(images.device)
+    order = torch.randperm(len(images), generator=rng).to(images.device, non_blocking=True)
     mixed, share = _MIX[mixing](images, images[order], rng)
     return mixed, ((share, labels), (1 - share, labels[order]))
 
@@ -88,6 +88,8 @@ def mixed_loss(loss: Callable[[Tensor], Tensor], targets: Targets) -> Tensor:
         loss: of one batch's logits against labels, 0-dimensional.
         targets: the labels with their shares.
     """
+    if len(targets) == 1:  # its share is 1
+        return loss(targets[0][1])
     return torch.stack([share * loss(labels) for share, labels in targets]).sum()
 
 

@@ -153,14 +153,14 @@ class Preprocessing:
 
     def encode(self, unit: Tensor) -> Tensor:
         """Map ``(N, C, H, W)`` floats in [0, 1] to model-input images; differentiable."""
-        images = (unit - self.mean.to(unit)) / self.std.to(unit)
+        images = (unit - _like(self.mean, unit)) / _like(self.std, unit)
         return images if self.whitening is None else _multiply(images, self.whitening.matrix)
 
     def inverse(self, images: Tensor) -> Tensor:
         """Map model-input images back to floats, in [0, 1] for real images; never clipped."""
         if self.whitening is not None:
             images = _multiply(images, self.whitening.inverse)
-        return images * self.std.to(images) + self.mean.to(images)
+        return images * _like(self.std, images) + _like(self.mean, images)
 
     def header(self) -> dict[str, Any]:
         """What a file says about its pixel space, as plain JSON values."""
@@ -177,7 +177,12 @@ class Preprocessing:
 
 
 def _multiply(images: Tensor, matrix: Tensor) -> Tensor:
-    return (images.flatten(1) @ matrix.to(images)).view_as(images)
+    return (images.flatten(1) @ _like(matrix, images)).view_as(images)
+
+
+def _like(constant: Tensor, images: Tensor) -> Tensor:
+    """``constant`` beside ``images`` and in their type; the device is not waited for."""
+    return constant.to(images, non_blocking=True)
 
 
 def _decimals(values: Tensor) -> list[float]:

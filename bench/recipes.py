@@ -115,12 +115,12 @@ class Recipe:
         Fields younger than the first published records are left out at their defaults, so that
         what those records say stands.
         """
-        unchanged = {key for key, value in _YOUNGER.items() if getattr(self, key) == value}
+        unchanged = {key for key, value in LEFT_OUT.items() if getattr(self, key) == value}
         return {key: value for key, value in asdict(self).items() if key not in unchanged}
 
 
-_YOUNGER = {"labels": "own", "mixing": "none"}
-
+LEFT_OUT = {"labels": "own", "mixing": "none"}
+"""What :meth:`Recipe.as_dict` leaves out, and so what it means where a record does not say it."""
 
 STANDARD = Recipe(epochs=1000)
 """The field's common recipe: DSA and DM evaluate with it, trajectory methods with their own lr."""

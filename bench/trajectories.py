@@ -210,7 +210,9 @@ class TrajectoryMatching:
         window = self.last_start_epoch(state.iteration) - self.min_start_epoch
         epoch = self.min_start_epoch + choose(window, rng)
         start, target = trajectory[epoch], trajectory[epoch + self.expert_epochs]
-        return Match(start=start.to(device), target=target.to(device))
+        return Match(
+            start=start.to(device, non_blocking=True), target=target.to(device, non_blocking=True)
+        )
 
     def labels(self, state: MatchingState, match: Match) -> Tensor:
         """The labels that this segment's student sees."""
@@ -222,7 +224,8 @@ class TrajectoryMatching:
         batches = []
         for index in partition(len(images), self.batch_syn, self.matching_steps, rng):
             drawn = state.augmentation.draw((len(index), *images.shape[1:]), rng)
-            batches.append(Batch(index.to(images.device), drawn.apply))
+            there = index.to(images.device, non_blocking=True)
+            batches.append(Batch(there, drawn.apply))
         unrolling = Unrolling(
             network=state.network,
             loss=cross_entropy,

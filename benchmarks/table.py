@@ -13,8 +13,6 @@ from typing import Any
 
 Row = tuple[str, ...]
 
-BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
-
 
 def tables(results: dict[str, Any]) -> str:
     """Every table of one run of the benchmarks.
@@ -26,9 +24,9 @@ def tables(results: dict[str, Any]) -> str:
     evaluated = [one["extra_info"] for one in timed if "flops" in one["extra_info"]]
     parts = [
         _machine(results["machine_info"], evaluated),
-        _table(_EVALUATION, [row for facts in evaluated for row in _evaluation(facts)]),
-        _table(_STEPS, [_step(one) for one in timed if "phase" in one["extra_info"]]),
-        _table(_WAITS, [_wait(one) for one in timed if "test_startup" in one["fullname"]]),
+        markdown(_EVALUATION, [row for facts in evaluated for row in _evaluation(facts)]),
+        markdown(_STEPS, [_step(one) for one in timed if "phase" in one["extra_info"]]),
+        markdown(_WAITS, [_wait(one) for one in timed if "test_startup" in one["fullname"]]),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -70,10 +68,10 @@ def _evaluation(facts: dict[str, Any]) -> Iterator[Row]:
         reached = facts["flops"] / taken / facts["matmul"][precision]
         yield (
             facts["case"],
-            _time(seconds["usual"]),
+            as_time(seconds["usual"]),
             name,
             facts["strategies"].get(name, ""),
-            _time(taken),
+            as_time(taken),
             f"{seconds['usual'] / taken:.2f}",
             f"{100 * reached:.0f} %",
         )
@@ -81,27 +79,29 @@ def _evaluation(facts: dict[str, Any]) -> Iterator[Row]:
 
 def _step(one: dict[str, Any]) -> Row:
     facts = one["extra_info"]
-    return facts["method"], facts["phase"], _time(one["stats"]["median"]), str(facts["steps"])
+    return facts["method"], facts["phase"], as_time(one["stats"]["median"]), str(facts["steps"])
 
 
 def _wait(one: dict[str, Any]) -> Row:
-    return one["name"].removeprefix("test_"), _time(one["stats"]["median"])
+    return one["name"].removeprefix("test_"), as_time(one["stats"]["median"])
 
 
-def _table(header: Row, rows: list[Row]) -> str:
+def markdown(header: Row, rows: list[Row]) -> str:
     """A Markdown table; nothing without rows."""
     lines = [header, ("---",) * len(header), *rows] if rows else []
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _time(seconds: float) -> str:
+def as_time(seconds: float) -> str:
+    """Seconds, or milliseconds below one."""
     return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.1f} ms"
 
 
-def into(page: str, found: str) -> str:
-    """``page`` with ``found`` between its markers."""
-    before, rest = page.split(BEGIN)
-    return f"{before}{BEGIN}\n\n{found}\n{END}{rest.split(END)[1]}"
+def into(page: str, found: str, name: str = "benchmarks") -> str:
+    """``page`` with ``found`` between the two markers of this name."""
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    before, rest = page.split(begin)
+    return f"{before}{begin}\n\n{found}\n{end}{rest.split(end)[1]}"
 
 
 def main(results: Path, page: Path | None = None) -> None:

@@ -12,7 +12,6 @@ a student every round.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -139,7 +138,7 @@ class AdversarialPredictionMatching:
             teachers=teachers,
             # the first round replaces both; a resumed run loads its own into them
             teacher=teachers[0],
-            students=[_frozen_copy(task.fresh_network()) for _ in range(self.checkpoints)],
+            students=[_frozen(task.fresh_network()) for _ in range(self.checkpoints)],
             images=images,
             classes=task.hard_labels(),
             optimizer=torch.optim.SGD([images], lr=self.lr_images, momentum=self.momentum),
@@ -151,7 +150,7 @@ class AdversarialPredictionMatching:
         chosen = self._draw_mini_batch(state)
         if state.round % self.reuse == 0:
             state.teacher = state.teachers.draw()
-            state.students = self._train_student(state, state.images.detach()[chosen])
+            self._train_student(state, state.images.detach()[chosen])
         late = state.round >= self.iterations // 2
         for group in state.optimizer.param_groups:
             group["lr"] = self.lr_images * (self.lr_images_decay if late else 1.0)
@@ -163,10 +162,13 @@ class AdversarialPredictionMatching:
     def _draw_mini_batch(self, state: AdversarialState) -> Tensor:
         """Positions of B images of any class, ``(B,)``."""
         order = torch.randperm(len(state.images), generator=state.teachers.task.rng)
-        return order[: self.mini_batch or None].to(state.images.device)
+        return order[: self.mini_batch or None].to(state.images.device, non_blocking=True)
 
-    def _train_student(self, state: AdversarialState, images: Tensor) -> list[Network]:
-        """Checkpoints of a fresh student that learns the teacher's logits of ``images``."""
+    def _train_student(self, state: AdversarialState, images: Tensor) -> None:
+        """Store the checkpoints of a fresh student that learns the teacher's logits of ``images``.
+
+        They are copied into the networks of those before them: no network is made for one.
+        """
         task = state.teachers.task
         recipe = Recipe(
             epochs=self.student_epochs,
@@ -184,12 +186,11 @@ class AdversarialPredictionMatching:
             shuffle=task.rng,
             augmenting=task.rng,
         )
-        stored, due = [], checkpoint_epochs(self.student_epochs, self.checkpoints)
+        due = checkpoint_epochs(self.student_epochs, self.checkpoints)
         while student.epoch < due[-1]:
             student.run_epoch()
             if student.epoch in due:
-                stored.append(_frozen_copy(network))
-        return stored
+                state.students[due.index(student.epoch)].load_state_dict(network.state_dict())
 
     def _differentiate(self, state: AdversarialState, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """L_u of the mini-batch, and its gradient for all images: 0 for those not chosen."""
@@ -239,6 +240,6 @@ class AdversarialPredictionMatching:
         return SyntheticSet(images=images, labels=soft_labels(state.teacher, images))
 
 
-def _frozen_copy(network: Network) -> Network:
-    """The network as it is now, in eval mode, without parameter gradients."""
-    return copy.deepcopy(network).requires_grad_(False).eval()
+def _frozen(network: Network) -> Network:
+    """The network itself, in eval mode, without parameter gradients."""
+    return network.requires_grad_(False).eval()

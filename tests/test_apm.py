@@ -179,11 +179,12 @@ def test_students_and_teacher_serve_as_many_rounds_as_reuse_says(tmp_path: Path)
     seen = []
     for _ in range(4):
         apm.step(state)
-        seen.append((state.teacher, state.students))
-    assert seen[0] == seen[1]
-    assert seen[2] == seen[3]
+        seen.append((state.teacher, torch.stack([weights(one) for one in state.students])))
+    for before, after in ((0, 1), (2, 3)):
+        assert seen[before][0] is seen[after][0]
+        assert torch.equal(seen[before][1], seen[after][1])
     assert seen[1][0] is not seen[2][0]
-    assert seen[1][1] is not seen[2][1]
+    assert not torch.equal(seen[1][1], seen[2][1])
 
 
 def test_labels_are_the_logits_of_the_last_teacher(tmp_path: Path) -> None:

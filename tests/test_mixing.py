@@ -125,6 +125,17 @@ def test_mixed_cross_entropy_is_that_of_mixed_one_hot_labels_with_its_gradient(k
     assert (gradients[0] - gradients[1]).abs().max() < 1e-12
 
 
+def test_what_is_not_mixed_has_the_plain_loss_to_the_last_bit() -> None:
+    labels, logits = torch.tensor([0, 2, 1]), torch.randn(3, CLASSES, generator=generator("plain"))
+    _, targets = mix("none", double(3, 1, 8, 8), labels, generator("none"))
+    leaf = logits.clone().requires_grad_()
+    ours = mixed_loss(lambda own: F.cross_entropy(leaf, own), targets)
+    theirs = torch.stack([share * F.cross_entropy(leaf, own) for share, own in targets]).sum()
+    assert torch.equal(ours, theirs)
+    gradients = [torch.autograd.grad(loss, leaf)[0] for loss in (ours, theirs)]
+    assert torch.equal(*gradients)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_repeats_for_a_generator_and_leaves_images_and_global_randomness_alone(kind: str) -> None:
     images, labels = double(4, 1, 8, 8), torch.arange(4)

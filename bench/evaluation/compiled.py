@@ -97,10 +97,10 @@ class CompiledStudent:
     def run_epoch(self) -> Tensor:
         """Train one epoch; return the loss of its last batch."""
         student = self._student
+        if student.epoch == 0:
+            return student.run_epoch()
         if self._state is None:
-            loss = student.run_epoch()
             self._state = state_of(student)
-            return loss
         rate = rate_of(student, self._state)
         for images, targets in student.batches():
             loss = self._train_on(self._state, Batch.of(images, targets), rate)

@@ -59,7 +59,8 @@ class Batch(NamedTuple):
         shares, labels = zip(*targets, strict=True)
         if len(shares) == 1:  # nothing is mixed: made on the device, which is not waited for
             return cls(images, labels, images.new_ones(1))
-        return cls(images, labels, torch.tensor(shares, dtype=images.dtype).to(images.device))
+        here = torch.tensor(shares, dtype=images.dtype)
+        return cls(images, labels, here.to(images.device, non_blocking=True))
 
     def split(self, size: int) -> list[Batch]:
         """The batch in pieces of ``size`` images; the last may be smaller."""
@@ -102,7 +103,7 @@ def rate_of(student: Training, state: State) -> Tensor:
 def rates_of(students: Sequence[Training], state: State) -> Tensor:
     """The learning rates of the epoch to come, ``(students,)``, beside the parameters."""
     rates = torch.tensor([student.rate for student in students], dtype=torch.float64)
-    return rates.to(next(iter(state.parameters.values())))
+    return rates.to(next(iter(state.parameters.values())), non_blocking=True)
 
 
 def mixes_images(network: nn.Module) -> bool:

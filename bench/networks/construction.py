@@ -46,7 +46,9 @@ def build(
     network = _blueprint(name, spec)
     _replace_tensors(network, _blank)
     initialise(network, rng)
-    _replace_tensors(network, lambda tensor: tensor.to(device, _type(tensor, dtype)))
+    _replace_tensors(
+        network, lambda tensor: tensor.to(device, _type(tensor, dtype), non_blocking=True)
+    )
     return network
 
 

@@ -80,7 +80,7 @@ class GanShape:
         """``(N, latent)``: the one-hot label, then standard normal noise, on the labels' device."""
         noise = torch.randn(len(labels), self.latent - self.num_classes, generator=rng)
         onehot = F.one_hot(labels, self.num_classes)
-        return torch.cat([onehot.to(noise.dtype), noise.to(labels.device)], 1)
+        return torch.cat([onehot.to(noise.dtype), noise.to(labels.device, non_blocking=True)], 1)
 
 
 class Upsampling(nn.ConvTranspose2d):

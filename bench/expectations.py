@@ -1,14 +1,17 @@
 """What pieces of a plan are expected to take on GPUs: one forecast for all that are alike.
 
-A forecast takes up to minutes, so they are kept in the cache folder for as long as the code stays
-what it is.
+Seeds, tracks and students' epochs make no difference to a step, nor does what made a set of images
+to the students that train on it. Plans look at a glance (:data:`bench.profiling.looks.GLANCE`):
+their sums are within some per cent of a profile's figures. Forecasts are kept in the cache folder
+for as long as the code stays what it is.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ from bench.planning import rules_hash
 from bench.profiling import roofline
 from bench.profiling.catalogue import devices
 from bench.profiling.forecast import forecast
+from bench.profiling.looks import GLANCE
 from bench.profiling.records import Phase
 from bench.profiling.rules import ProfileRules
 from bench.profiling.subject import Subject
@@ -67,10 +71,24 @@ class Question:
     def key(self) -> str:
         """Address of the forecast: everything that decides it."""
         plan = self.plan
-        catalogue = {name: device.model_dump(mode="json") for name, device in devices().items()}
-        what = [self.phase, plan.method, dict(plan.parameters), plan.dataset, self.network]
+        maker: list[Any] = [plan.method, dict(plan.parameters)]
+        if self.phase == "evaluate" and plan.budget.kind == "ipc":  # images are like any others
+            maker = [cards.labels_of(plan.method, plan.parameters) == "hard"]
+        where = [self.phase, plan.dataset, self.network, plan.budget.as_dict()]
         code = [package_version(), commit()]
-        return digest([*what, plan.budget.as_dict(), rules_hash(self.rules), catalogue, code])
+        return digest([where, maker, _hash_of(self.rules), _how(), code])
+
+
+@cache
+def _hash_of(rules: ProfileRules) -> str:
+    return rules_hash(rules)
+
+
+@cache
+def _how() -> str:
+    """What decides every forecast alike: how closely is looked, and the devices."""
+    catalogue = {name: device.model_dump(mode="json") for name, device in devices().items()}
+    return digest([asdict(GLANCE), catalogue])
 
 
 def questions(node: Node, rules: ProfileRules) -> list[Question]:
@@ -86,11 +104,17 @@ def questions(node: Node, rules: ProfileRules) -> list[Question]:
         return [Question(phase=p, plan=plan, network=plan.network, rules=rules) for p in phases]
     assert isinstance(node, Examine)
     trial = node.trials[0]
-    plan = trial.distillation
-    if plan.budget.kind == "ipc" and cards.card(plan.method).labels == "hard":
-        plan = replace(plan, method="random", parameters={})  # any set of images is like another
-    rules = replace(rules, recipe=trial.recipe)
-    return [Question(phase="evaluate", plan=plan, network=trial.architecture, rules=rules)]
+    # a step costs the same at every learning rate and in every epoch
+    recipe = replace(trial.recipe, epochs=1, lr=1.0, learned_lr=False, schedule="constant")
+    return [
+        Question(
+            phase="evaluate",
+            plan=trial.distillation,
+            network=trial.architecture,
+            rules=replace(rules, recipe=recipe),
+            steps=trial.recipe.epochs,
+        )
+    ]
 
 
 class Expectations:
@@ -111,23 +135,33 @@ class Expectations:
     def answer(self, question: Question) -> Expected | None:
         """What is expected; ``None`` where no forecast is possible."""
         key = question.key
-        if key not in self._known:
-            self._known[key] = self._recall(key) or self._forecast(question)
-            if self._kept is not None:
-                note = self._known[key]
-                write_text(self._kept / f"{key}.json", canonical_json(note and asdict(note)))
+        if not self._recalls(key):
+            self.learn(key, self.forecast(question))
         return self._known[key]
 
-    def _recall(self, key: str) -> Expected | None:
-        """A kept forecast; a damaged one is made again."""
-        if self._kept is None:
-            return None
-        try:
-            return _parse(read_json(self._kept / f"{key}.json"))
-        except (BadFile, KeyError, TypeError, ValueError, AttributeError):
-            return None
+    def open(self, asked: Iterable[Question]) -> list[Question]:
+        """Of ``asked`` those that have no answer yet, one of each kind."""
+        kinds = {question.key: question for question in asked}
+        return [question for key, question in kinds.items() if not self._recalls(key)]
 
-    def _forecast(self, question: Question) -> Expected | None:
+    def learn(self, key: str, answer: Expected | None) -> None:
+        """Take up the answer to the questions with this key; keep it if there is one."""
+        self._known[key] = answer
+        if self._kept is not None and answer is not None:
+            write_text(self._kept / f"{key}.json", canonical_json(asdict(answer)))
+
+    def _recalls(self, key: str) -> bool:
+        """Whether an answer is known or kept; a damaged one is not."""
+        if key in self._known or self._kept is None:
+            return key in self._known
+        try:
+            self._known[key] = _parse(read_json(self._kept / f"{key}.json"))
+        except (BadFile, KeyError, TypeError, ValueError, AttributeError):
+            return False
+        return True
+
+    def forecast(self, question: Question) -> Expected | None:
+        """Make a forecast, whatever is known."""
         plan = question.plan
         reference = self._references[plan.dataset]
         count = datasets.facts(reference, data_root=self._data_root).train_count
@@ -143,7 +177,7 @@ class Expectations:
             changes=dict(plan.parameters),
         )
         try:
-            found = forecast(subject, question.phase)
+            found = forecast(subject, question.phase, look=GLANCE)
         except Exception as error:  # it shows when the work is done, and is recorded there
             log.debug("No forecast of %s: %r", question, error)
             return None

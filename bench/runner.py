@@ -6,12 +6,13 @@ The plan needs no torch: a run that finds everything done answers at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import cards, datasets, networks, plugins
-from bench.errors import InvalidValue, MissingData
+from bench.errors import InvalidValue, MissingData, NotApplicable
 from bench.planning import Job, Request, Rules, Sweep, jobs, load_rules
 from bench.recipes import Precision
 from bench.records import Record
@@ -21,6 +22,7 @@ from bench.trials import TRACKS, Split, Tier, Track, Trial
 
 if TYPE_CHECKING:
     from bench.estimates import Estimates
+    from bench.evaluation import Choice
     from bench.worker import Event
 
 
@@ -42,6 +44,7 @@ class Options:
         sweeps: parameters to sweep; ``()`` for the protocol's.
         networks: what to distil with; ``()`` for the protocol's.
         precision: of students' training; other than ``fp32`` once it is shown equivalent.
+        strategy: how students are trained (:mod:`bench.evaluation.engine`).
         store: where everything is kept.
         data_root: where real data lie.
         device: ``auto``, ``cpu``, ``cuda`` …
@@ -64,6 +67,7 @@ class Options:
     sweeps: tuple[Sweep, ...] = ()
     networks: tuple[str, ...] = ()
     precision: Precision = "fp32"
+    strategy: Choice = "auto"
     store: Path = Path("runs")
     data_root: Path | None = None
     device: str = "auto"
@@ -107,7 +111,8 @@ def plan(options: Options, *, read_data: bool = True) -> Plan:
     Raises:
         UnknownName: a protocol, method, dataset, network or parameter that does not exist.
         MissingData: a dataset, or what the rules need beside it, is not on this machine.
-        InvalidValue: a value outside what is allowed, or a wish that the protocol has no room for.
+        InvalidValue: a value outside what is allowed, a wish that the protocol has no room for, or
+            a strategy that cannot train one of the students.
     """
     rules = load_rules(options.protocol, options.tier)
     _check_wishes(options, rules)
@@ -135,6 +140,8 @@ def plan(options: Options, *, read_data: bool = True) -> Plan:
     done = {trial.id: standing[trial.id] for trial in trials if trial.id in standing}
     trained = {trial.evaluation_key: done[trial.id] for trial in trials if trial.id in done}
     left = [trial for trial in trials if trial.id not in done]
+    if options.strategy != "auto":
+        _check_strategy(left, options, request.specs)
     if left and read_data and hasattr(rules, "require"):
         rules.require(request.specs, options.data_root)
     return Plan(
@@ -178,6 +185,29 @@ def _check_precision(trials: Sequence[Trial], options: Options) -> None:
     from bench.equivalence import require
 
     require(trials, options.store, describe(choose_device(options.device)).device)
+
+
+def _check_strategy(
+    trials: Sequence[Trial], options: Options, specs: Mapping[str, DatasetSpec]
+) -> None:
+    """A strategy that cannot train a student of the plan is refused before there is any work."""
+    from bench.environment import choose_device
+    from bench.evaluation.engine import check_networks
+
+    device = choose_device(options.device)
+    for dataset, *names in {_students_networks(trial) for trial in trials}:
+        with suppress(NotApplicable):  # it is recorded as the trial's outcome
+            check_networks(options.strategy, names, specs[dataset], device)
+
+
+def _students_networks(trial: Trial) -> tuple[str, ...]:
+    """A trial's dataset, its student's network, and its teacher's where there is one."""
+    teacher = trial.recipe.distillation
+    return (
+        trial.distillation.dataset,
+        trial.architecture,
+        *([teacher.teacher] if teacher else []),
+    )
 
 
 def _swept(sweeps: Sequence[Sweep]) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ import torch
 from bench import datasets, environment
 from bench.datasets import RealPair
 from bench.distillation import make
-from bench.evaluation import Outcome
+from bench.evaluation import Choice, Outcome
 from bench.exam import Entry, Exam
 from bench.executors.graph import Distil, Examine, Node, TrainExpert, source_key, students
 from bench.experts import Experts
@@ -41,6 +41,7 @@ class Settings:
         device: where tensors live.
         threads: CPU threads of this worker.
         fresh: distil again even if the store holds the result.
+        strategy: how students are trained (:mod:`bench.evaluation.engine`).
         checkpoint_seconds: time between two checkpoints.
     """
 
@@ -50,6 +51,7 @@ class Settings:
     device: str
     threads: int
     fresh: bool = False
+    strategy: Choice = "auto"
     checkpoint_seconds: float = 30.0
 
 
@@ -200,7 +202,7 @@ class _Worker:
         self, job: str, trials: Sequence[Trial], made: Made | None, outcome: Outcome | Failed
     ) -> None:
         for trial in trials:
-            self.emit(_ended(job, trial, self.device, made, outcome))
+            self.emit(_ended(job, trial, self.settings, self.device, made, outcome))
 
     def _source(self, plan: Distillation, job: str, known: Known) -> Made:
         if plan.key not in known:
@@ -237,6 +239,7 @@ class _Worker:
             experts=self._experts(trial.distillation, job),
             report=report,
             data_root=self.settings.data_root,
+            strategy=self.settings.strategy,
         )
         return load_rules(trial.protocol, trial.tier).evaluate(entries, exam)
 
@@ -268,10 +271,15 @@ def _load(
 
 
 def _ended(
-    job: str, trial: Trial, device: torch.device, made: Made | None, outcome: Outcome | Failed
+    job: str,
+    trial: Trial,
+    settings: Settings,
+    device: torch.device,
+    made: Made | None,
+    outcome: Outcome | Failed,
 ) -> Finished:
     """A trial's end with its record."""
-    evaluate, strategy = None, "reference"
+    evaluate, strategy = None, str(settings.strategy)
     facts: dict[str, object] = {}
     if isinstance(outcome, Failed):
         facts = {"status": outcome.status, "reason": outcome.reason}
@@ -311,7 +319,7 @@ def abandoned(
     """The ends of the trials that a lost worker left undone; they are tried again next time."""
     device = environment.choose_device(settings.device)
     return [
-        _ended(node.job, trial, device, None, failure)
+        _ended(node.job, trial, settings, device, None, failure)
         for trial in node.trials
         if trial.id not in finished
     ]

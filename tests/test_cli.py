@@ -190,3 +190,27 @@ def test_completion_scripts_are_offered(tmp_path: Path) -> None:
     command = [str(Path(sys.executable).parent / "bench")]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
     assert "_BENCH_COMPLETE" in done.stdout
+
+
+def test_students_are_trained_by_the_strategy_asked_for(bench: Any) -> None:
+    code, out, _ = bench(*SMALL, "--jobs", "1", "--strategy", "vectorised", "--json")
+    assert code == 0
+    strategies = {one["environment"]["strategy"] for one in json.loads(out)["records"]}
+    assert strategies == {"vectorised"}
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--strategy", "abacus"], "abacus"),
+        (["--strategy", "vectorised", "-p", "cross-arch"], "dropout"),
+    ],
+)
+def test_a_strategy_that_cannot_be_is_refused_before_any_work(
+    bench: Any, tmp_path: Path, more: list[str], said: str
+) -> None:
+    code, _, err = bench(*SMALL, "--jobs", "1", *more)
+    assert code == 2
+    assert said in err
+    assert len(err.strip().splitlines()) == 1
+    assert not (tmp_path / "runs").exists()

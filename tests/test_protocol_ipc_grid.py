@@ -13,8 +13,8 @@ import pytest
 from bench import augment, datasets, networks, plugins
 from bench.distillation import make
 from bench.errors import InvalidValue
-from bench.exam import Entry
 from bench.evaluation import evaluate
+from bench.exam import Entry
 from bench.planning import Request
 from bench.recipes import Recipe
 from bench.specs import Budget

@@ -152,3 +152,14 @@ def test_the_same_fault_of_ten_trials_is_told_once(
     assert {record.reason for record in made} == {"RuntimeError: a bug in the adapter"}
     assert len(made) == 10
     assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("method", ["raises", "walk"])
+def test_a_record_says_how_students_were_to_be_trained(store: Store, method: str) -> None:
+    (record, _), _ = run(job_of(method), store, strategy="vectorised")
+    assert record.environment.strategy == "vectorised"
+
+
+def test_a_trial_that_failed_before_there_was_a_choice_says_so(store: Store) -> None:
+    (record, _), _ = run(job_of("raises"), store)
+    assert record.environment.strategy == "auto"

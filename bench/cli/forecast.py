@@ -56,17 +56,25 @@ def asked_of_gpus(plan: Plan) -> Demand | None:
     from rich.progress import track
 
     from bench import datasets
+    from bench.answers import answers
     from bench.demand import demand
-    from bench.executors.dispatch import nodes_of
-    from bench.expectations import Expectations
+    from bench.executors.dispatch import cores, nodes_of
+    from bench.expectations import Expectations, questions
     from bench.profiling.rules import load_rules
 
     root, references = plan.options.data_root, plan.references
     facts = {name: datasets.facts(text, data_root=root) for name, text in references.items()}
+    nodes, rules = nodes_of(plan), load_rules("efficiency", plan.rules.tier)
+    expectations = Expectations(references, root)
+    asked = expectations.open(one for node in nodes for one in questions(node, rules))
+    made = answers(asked, references, root, cores())
+    err = console(stderr=True)
+    for key, answer in track(made, "Forecasts", len(asked), console=err, transient=True):
+        expectations.learn(key, answer)
     return demand(
-        track(nodes_of(plan), "Forecasts", console=console(stderr=True), transient=True),
-        Expectations(references, root),
-        load_rules("efficiency", plan.rules.tier),
+        nodes,
+        expectations,
+        rules,
         {name: datasets.describe(text, data_root=root) for name, text in references.items()},
         {name: found.test_count or 0 for name, found in facts.items()},
     )

@@ -21,6 +21,7 @@ from bench.cli.options import (
     PrecisionOption,
     SeedsOption,
     StoreOption,
+    StrategyOption,
 )
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def run(
         ),
     ] = None,
     precision: PrecisionOption = "fp32",
+    strategy: StrategyOption = "auto",
     store: StoreOption = Path("runs"),
     data_root: DataRootOption = None,
     change: Annotated[
@@ -147,6 +149,7 @@ def run(
         sweeps=shared.sweeps(sweep, methods),
         networks=shared.names(network),
         precision=shared.precision(precision),
+        strategy=shared.strategy(strategy),
         store=store,
         data_root=data_root,
         device=device,

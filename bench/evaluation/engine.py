@@ -23,6 +23,8 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Literal, get_args
 
+import torch
+
 from bench import networks
 from bench.data import RealSet, SyntheticSet, SyntheticSource
 from bench.errors import InvalidValue, UnknownName
@@ -151,19 +153,39 @@ def check(strategy: str, assignment: Assignment) -> None:
         UnknownName: no such strategy.
         InvalidValue: it cannot.
     """
+    check_networks(strategy, _networks(assignment), assignment.test.spec, assignment.test.device)
+
+
+def check_networks(
+    strategy: str, names: Sequence[str], spec: DatasetSpec, device: torch.device
+) -> None:
+    """Whether the strategy can train a student, before there is anything to train it on.
+
+    Args:
+        strategy: how to train.
+        names: the student's network, and its teacher's if it has one.
+        spec: the dataset.
+        device: where students are trained.
+
+    Raises:
+        UnknownName: no such strategy.
+        InvalidValue: it cannot.
+        NotApplicable: a network cannot take these images.
+    """
     if strategy not in STRATEGIES:
         raise UnknownName("strategy", strategy, ("auto", *STRATEGIES))
-    device = assignment.test.device
     if strategy.startswith("parallel") and device.type != "cpu":
         raise InvalidValue(
             f"Students train side by side in threads on the CPU alone, not on {device}; "
             f"take 'vectorised'."
         )
-    if strategy in ("compiled", "parallel-compiled", "vectorised") and not _is_pure(assignment):
-        raise InvalidValue(
-            f"{assignment.network} has dropout, which draws as it computes; such a network is "
-            f"trained by 'reference' or 'parallel', not {strategy!r}."
-        )
+    if strategy in ("compiled", "parallel-compiled", "vectorised"):
+        for name in names:
+            if not _network_is_pure(name, spec):
+                raise InvalidValue(
+                    f"{name} has dropout, which draws as it computes; such a network is "
+                    f"trained by 'reference' or 'parallel', not {strategy!r}."
+                )
     if "compiled" in strategy and not compiled.available(device):
         raise InvalidValue(
             f"The strategy {strategy!r} needs a C++ compiler; install g++ or take 'parallel'."
@@ -184,9 +206,13 @@ def _images_an_epoch(source: SyntheticSource) -> int:
 
 
 def _is_pure(assignment: Assignment) -> bool:
+    names, spec = _networks(assignment), assignment.test.spec
+    return all(_network_is_pure(name, spec) for name in names)
+
+
+def _networks(assignment: Assignment) -> list[str]:
     teacher = assignment.of_the_teacher()
-    names = [assignment.network, *([teacher.network] if teacher else [])]
-    return all(_network_is_pure(name, assignment.test.spec) for name in names)
+    return [assignment.network, *([teacher.network] if teacher else [])]
 
 
 @lru_cache
@@ -219,7 +245,10 @@ def _side_by_side(train: Train) -> Run:
 
 
 def _together(candidates: Sequence[Candidate], report: EpochReport | None) -> list[Outcome]:
-    return memory.in_groups(lambda group: outcomes(group, vectorised.train_all, report), candidates)
+    fit = memory.group_size(candidates[0].assignment, len(candidates))
+    return memory.in_groups(
+        lambda group: outcomes(group, vectorised.train_all, report), candidates, fit
+    )
 
 
 _RUNS: dict[str, Run] = {

@@ -150,6 +150,7 @@ def _settings(plan: Plan, *, threads: int, device: str | None = None) -> Setting
         device=device or plan.options.device,
         threads=threads,
         fresh=plan.options.fresh,
+        strategy=plan.options.strategy,
     )
 
 

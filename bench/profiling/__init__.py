@@ -7,6 +7,8 @@
     stand_ins images and experts of the right shape
     measured  a fresh process a figure
     forecast  the same steps on tensors without data, kept account of by a ledger
+    rounds    loops that are cut short
+    looks     how closely a forecast looks
     roofline  from counted work to seconds
     capacity  whether it fits, and what would make it fit
     records   figures as JSON lines

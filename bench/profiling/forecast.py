@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 from bench import cards
 from bench.errors import InvalidValue, NotApplicable
 from bench.profiling.ledger import BLOCK_BYTES, DEVICE, Cost, Ledger
+from bench.profiling.looks import CLOSE, Look
 from bench.profiling.phases import Steps, open_phase
 from bench.profiling.records import Phase
+from bench.profiling.rounds import Rounds
 from bench.profiling.subject import Subject
 
 Work = Mapping[Cost, float]
@@ -47,36 +49,40 @@ class Forecast:
         return sum(cost.bytes_moved * count for cost, count in self.work.items())
 
 
-def forecast(subject: Subject, phase: Phase, *, block_bytes: int = BLOCK_BYTES) -> Forecast:
+def forecast(
+    subject: Subject, phase: Phase, *, look: Look = CLOSE, block_bytes: int = BLOCK_BYTES
+) -> Forecast:
     """Forecast one phase.
 
     Where a step repeats equal work very often (epochs of a student, batches of all real images),
     it is run at two smaller lengths, and its work is extended along the straight line through
-    both. Its peak is that of the longer one: repetition allocates nothing new.
+    both. Its peak is that of the longer one: repetition allocates nothing new. Loops over segments,
+    batches and classes are cut short (:mod:`bench.profiling.rounds`).
 
     Args:
         subject: what is profiled.
         phase: which phase.
+        look: how much of it is run.
         block_bytes: what allocations are rounded up to.
 
     Raises:
         NotApplicable: the method does not apply here, or asks for values that no forecast has.
     """
+    excerpt, count = look.excerpt or subject.rules.excerpt, subject.train_count
     if phase != "distill":
-        return _run(subject, phase, subject.rules.excerpt, block_bytes)
-    for key, short, long in subject.rules.lengths:
+        return _run(subject, phase, excerpt, look, block_bytes)
+    for key, short, long, keeps in look.all_lengths(subject.rules):
         full = int(subject.parameters.get(key, 0))
         if full > long and _builds(subject.at(key, short)):
             less, more = (
-                forecast(subject.at(key, length), phase, block_bytes=block_bytes)
+                forecast(subject.at(key, length), phase, look=look, block_bytes=block_bytes)
                 for length in (short, long)
             )
-            return _extend(less, more, (full - short) / (long - short))
-    excerpt, count = subject.rules.excerpt, subject.train_count
-    found = _run(subject, phase, excerpt, block_bytes)
+            return _extend(less, more, (full - short) / (long - short), keeps=keeps)
+    found = _run(subject, phase, excerpt, look, block_bytes)
     if not found.walks or count <= excerpt:
         return found
-    shorter = _run(subject, phase, excerpt // 2, block_bytes)
+    shorter = _run(subject, phase, excerpt // 2, look, block_bytes)
     return _extend(shorter, found, 2 * count / excerpt - 1)
 
 
@@ -89,30 +95,45 @@ def _builds(subject: Subject) -> bool:
     return True
 
 
-def _extend(less: Forecast, more: Forecast, reach: float) -> Forecast:
+def _extend(less: Forecast, more: Forecast, reach: float, *, keeps: bool = False) -> Forecast:
     """The forecast on the line through two, ``reach`` times as far from ``less`` as ``more`` is.
 
     Augmentations are drawn, so a single operator may seem to become rarer with length, even to
     less than none; sums over operators are right on average.
+
+    Args:
+        less: the shorter.
+        more: the longer.
+        reach: how far.
+        keeps: whether what each length allocates stays, so that the peak lies on the line too.
     """
     work = {
         cost: (1 - reach) * less.work.get(cost, 0) + reach * more.work.get(cost, 0)
         for cost in {*less.work, *more.work}
     }
-    return replace(more, work=work)
+    grown = (reach - 1) * (more.peak_bytes - less.peak_bytes) if keeps else 0
+    return replace(more, work=work, peak_bytes=more.peak_bytes + max(0, round(grown)))
 
 
-def _run(subject: Subject, phase: Phase, shown: int, block_bytes: int) -> Forecast:
+def _run(subject: Subject, phase: Phase, shown: int, look: Look, block_bytes: int) -> Forecast:
     """A forecast with ``shown`` real images."""
     ledger = Ledger(block_bytes)
+    rounds = Rounds(ledger, look.rounds)
     try:
-        with ledger:
-            steps = open_phase(phase, subject, DEVICE, shown)
+        with ledger, rounds:
+            steps = open_phase(phase, subject, DEVICE, shown, rounds)
             if phase != "prepare":  # what comes before the first step is this phase's own
                 ledger.forget_peak()
-            _go(steps, subject.rules.warm_up)
+            repeats = phase == "evaluate" or (phase == "prepare" and steps.count > 1)
+            warms = look.warms or repeats
+            if warms:
+                _go(steps, subject.rules.warm_up)
+            else:
+                steps.real.images(slice(0))  # the training images come to the device
+            before = ledger.live_bytes
             ledger.work.clear()
             _go(steps, steps.cycle)
+            kept = 0 if warms or steps.count == 1 else max(0, ledger.live_bytes - before)
     except (NotImplementedError, RuntimeError) as error:
         if "meta" not in str(error):
             raise
@@ -122,7 +143,7 @@ def _run(subject: Subject, phase: Phase, shown: int, block_bytes: int) -> Foreca
         ) from error
     once = 1 / (steps.cycle * steps.share)
     return Forecast(
-        peak_bytes=ledger.peak_bytes,
+        peak_bytes=ledger.peak_bytes + kept,
         work={cost: once * count for cost, count in ledger.work.items()},
         steps=steps.count,
         walks=bool(steps.real.asked),

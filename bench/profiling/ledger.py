@@ -12,10 +12,11 @@ import weakref
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
@@ -25,11 +26,12 @@ BLOCK_BYTES = 512
 DEVICE = torch.device("meta")
 """Where forecasts run."""
 
+_HOST = torch.device("cpu")
+
 _TO_HOST = torch.ops.aten._to_copy.default
 
 
-@dataclass(frozen=True)
-class Cost:
+class Cost(NamedTuple):
     """What one operator costs, whatever runs it.
 
     Attributes:
@@ -86,6 +88,11 @@ class Ledger(TorchDispatchMode):
         self._block = block_bytes
         self._storages: dict[int, weakref.ref[torch.UntypedStorage]] = {}
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing is compiled here, and torch's guard against it would cost as much as we do."""
+        return False
+
     def forget_peak(self) -> None:
         """Look for the peak from here on, as ``torch.cuda.reset_peak_memory_stats`` does."""
         self.peak_bytes = self.live_bytes
@@ -94,7 +101,7 @@ class Ledger(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        key = (id(func), _kind(args), _kind(tuple(kwargs.items())) if kwargs else ())
+        key = (id(func), _kind(args), _kind(tuple(kwargs.items())) if kwargs else None)
         known = self._known.get(key)
         if known is not None and known.results is not None:
             result = _again(known, args, kwargs)
@@ -126,10 +133,12 @@ class Ledger(TorchDispatchMode):
 
 def _kind(value: Any) -> Any:
     """What decides an operator's result beside the data: hashable, equal for equal kinds."""
-    if isinstance(value, Tensor):
-        return value.shape, value.stride(), value.dtype, value.is_meta
     kind = type(value)
-    if isinstance(value, tuple | list):
+    if kind is Tensor or kind is Parameter:  # isinstance would take longer
+        return value.shape, value.stride(), value.dtype, value.is_meta
+    if kind is list and value and type(value[0]) is int:  # sizes: whole numbers throughout
+        return tuple(value)
+    if kind is tuple or kind is list:
         return tuple([_kind(part) for part in value])
     if kind is torch.Generator:  # decides the data alone
         return kind
@@ -137,7 +146,7 @@ def _kind(value: Any) -> Any:
 
 
 def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if func is _TO_HOST and args[0].is_meta and kwargs.get("device", DEVICE).type == "cpu":
+    if func is _TO_HOST and kwargs.get("device") == _HOST and getattr(args[0], "is_meta", False):
         # the numbers are not known; zeros stand for them, as for everything that is learned
         return torch.zeros(args[0].shape, dtype=kwargs.get("dtype") or args[0].dtype)
     return func(*args, **kwargs)
@@ -145,7 +154,7 @@ def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 def _learn(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> _Known:
     operands = _operands(args, kwargs)
-    results = result if isinstance(result, tuple | list) else (result,)
+    results = () if result is None else result if isinstance(result, tuple | list) else (result,)
     single = isinstance(result, Tensor)
     made = [value for value in results if isinstance(value, Tensor)]
     on_device = any(value.is_meta for value in [*operands, *made])

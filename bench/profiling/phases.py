@@ -20,6 +20,7 @@ from bench.data import SyntheticSet, SyntheticSource
 from bench.evaluation import start_training
 from bench.experts import Expert
 from bench.profiling.records import Phase
+from bench.profiling.rounds import Rounds
 from bench.profiling.stand_ins import StandInExperts, StandInSet, open_task
 from bench.profiling.subject import Subject
 from bench.task import Task
@@ -46,7 +47,11 @@ class Steps:
 
 
 def open_phase(
-    phase: Phase, subject: Subject, device: torch.device, shown: int | None = None
+    phase: Phase,
+    subject: Subject,
+    device: torch.device,
+    shown: int | None = None,
+    rounds: Rounds | None = None,
 ) -> Steps:
     """Set a phase up: everything that comes before its first step.
 
@@ -55,13 +60,14 @@ def open_phase(
         subject: of what.
         device: where it runs.
         shown: how many real images an epoch over them has; all of them if not given.
+        rounds: cuts loops over classes short; only a ledger can count what is left out.
 
     Raises:
         NotApplicable: the method does not apply to this cell.
     """
-    return {"prepare": _prepare, "distill": _distill, "evaluate": _evaluate}[phase](
-        subject, device, shown
-    )
+    if phase == "distill":
+        return _distill(subject, open_task(subject, device, shown, rounds))
+    return {"prepare": _prepare, "evaluate": _evaluate}[phase](subject, device, shown)
 
 
 def own_preparation(subject: Subject, task: Task) -> list[Expert]:
@@ -89,8 +95,7 @@ def _prepare(subject: Subject, device: torch.device, shown: int | None) -> Steps
     )
 
 
-def _distill(subject: Subject, device: torch.device, shown: int | None) -> Steps:
-    task = open_task(subject, device, shown)
+def _distill(subject: Subject, task: Task) -> Steps:
     method = cards.build(subject.method, subject.parameters)
     state = method.prepare(task)
     real = _set_of(task)
@@ -117,7 +122,7 @@ def _handed_over(subject: Subject, task: Task) -> SyntheticSource:
         source: SyntheticSource = method.result(method.prepare(task))
         return source
     images, labels = task.initial_images("noise").detach(), task.hard_labels()
-    if cards.card(subject.method).labels == "hard":
+    if cards.labels_of(subject.method, subject.parameters) == "hard":
         return SyntheticSet(images=images, labels=labels)
     logits = torch.zeros(len(images), subject.spec.num_classes, device=task.device)
     return SyntheticSet(images=images, labels=logits)

@@ -1,4 +1,4 @@
-"""The engine's choice, its refusals, and what it does when memory is short."""
+"""The engine's choice and its refusals."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from bench.evaluation import (
     evaluate,
     evaluate_candidates,
 )
-from bench.evaluation.memory import in_groups
 from bench.evaluation.parallel import at_once, length
 from bench.evaluation.precision import arithmetic
 from bench.recipes import KnowledgeDistillation, Recipe
@@ -133,52 +132,6 @@ def test_torch_keeps_its_threads_while_students_run_side_by_side() -> None:
     assert torch.get_num_threads() == before
 
 
-def room_for(most: int, asked: list[list[int]]) -> Any:
-    def work(seeds: Sequence[int]) -> list[int]:
-        asked.append(list(seeds))
-        if len(seeds) > most:
-            raise torch.OutOfMemoryError("CUDA out of memory.")
-        return [10 * seed for seed in seeds]
-
-    return work
-
-
-@pytest.mark.parametrize(
-    ("most", "groups"),
-    [
-        (5, [[0, 1, 2, 3, 4]]),
-        (3, [[0, 1, 2, 3, 4], [0, 1, 2], [3, 4]]),
-        (1, [[0, 1, 2, 3, 4], [0, 1, 2], [0, 1], [0], [1], [2], [3], [4]]),
-    ],
-)
-def test_a_group_that_does_not_fit_is_halved(most: int, groups: list[list[int]]) -> None:
-    asked: list[list[int]] = []
-    assert in_groups(room_for(most, asked), range(5)) == [0, 10, 20, 30, 40]
-    assert asked == groups
-
-
-def test_one_student_that_does_not_fit_is_out_of_memory() -> None:
-    with pytest.raises(torch.OutOfMemoryError):
-        in_groups(room_for(0, []), range(2))
-
-
-def test_halved_groups_reach_the_same_outcomes(monkeypatch: pytest.MonkeyPatch) -> None:
-    def outcomes() -> list[bytes]:
-        test, seeds = tiny_pair().test, [0, 1, 2]
-        found = evaluate(hard_set(), NETWORK, PLAIN, test, seeds, strategy="vectorised")
-        return [one.correct for one in found]
-
-    together, train = outcomes(), engine.vectorised.train_all
-
-    def short(given: Any, students: Any, *rest: Any) -> Any:
-        if len(students) > 1:
-            raise torch.OutOfMemoryError("CUDA out of memory.")
-        return train(given, students, *rest)
-
-    monkeypatch.setattr(engine.vectorised, "train_all", short)
-    assert outcomes() == together
-
-
 def test_tf32_is_for_cuda_and_put_back_afterwards() -> None:
     with pytest.raises(InvalidValue, match="tf32"), arithmetic("tf32", CPU):
         pass
@@ -223,9 +176,9 @@ def test_candidates_reach_together_what_each_reaches_alone(
     monkeypatch.setattr(engine.vectorised, "train_all", counted)
     found = evaluate_candidates(candidates(), strategy=strategy)
     assert sizes == ([2, 2] if strategy == "vectorised" else [])
-    for outcome, (given, seed) in zip(found, candidates(), strict=True):
+    for outcome, (told, seed) in zip(found, candidates(), strict=True):
         (alone,) = evaluate(
-            given.source, NETWORK, given.recipe, given.test, [seed], strategy="reference"
+            told.source, NETWORK, told.recipe, told.test, [seed], strategy="reference"
         )
         assert (outcome.seed, outcome.correct) == (seed, alone.correct)
         assert outcome.loss == pytest.approx(alone.loss, rel=1e-3)

@@ -114,15 +114,14 @@ def test_open_questions_are_those_without_an_answer_one_of_each_kind(asked: list
     assert known.open(every) == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("registered")
 def test_processes_answer_as_one_process_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(making, "PROCESSES_PAY", 2)
     asked = Expectations(REFERENCES).open(
         one for node in graph([of("walk")]) for one in questions(node, RULES)
     )
-    alone, together = (
-        dict(making.answers(asked, REFERENCES, None, workers)) for workers in (1, 2)
-    )
+    alone, together = (dict(making.answers(asked, REFERENCES, None, workers)) for workers in (1, 2))
     assert alone == together
     assert len(alone) == 3
     assert any(alone.values())

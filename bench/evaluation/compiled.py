@@ -14,11 +14,11 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from bench.datasets.locations import cache_folder
 from bench.evaluation.functional import (
     Batch,
     Rewrite,
@@ -143,7 +143,7 @@ class CompiledStep:
         if shapes in self._known:
             loss: Tensor = self._compiled(state, piece, share, gradients)
             return loss
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(_cache_folder()))
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "inductor"))
         with _COMPILING, torch._dynamo.config.patch(recompile_limit=MOST_SHAPES):
             loss = self._compiled(state, piece, share, gradients)
             self._known.add(shapes)
@@ -184,9 +184,3 @@ def _step(like: _Architecture, recipe: Recipe, device: torch.device, threads: in
 def _rewrite(precision: Precision) -> Rewrite:
     """On the CPU: a convolution in bfloat16 is faster direct, and would lose digits."""
     return fusible if precision == "bf16" else lambda network: winograd(fusible(network))
-
-
-def _cache_folder() -> Path:
-    """Where compiled code stays between processes: the user's cache folder."""
-    root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "distillation-bench" / "inductor"

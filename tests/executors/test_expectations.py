@@ -49,8 +49,9 @@ def graph(trials: Sequence[Trial], experts: Sequence[Expert] = ()) -> list[Node]
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch, registered: None) -> list[str]:
-    """The phases that forecasts were made of."""
+def asked(monkeypatch: pytest.MonkeyPatch, registered: None, tmp_path: Path) -> list[str]:
+    """The phases that forecasts were made of; none is known from before."""
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     found: list[str] = []
 
     def forecast(subject: Subject, phase: Any, *, look: Look) -> Forecast:

@@ -8,6 +8,7 @@ code. What was compiled stays on disk, so that the next process has it in a frac
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import threading
@@ -85,7 +86,7 @@ class CompiledStudent:
 
     def __init__(self, student: Training, step: CompiledStep) -> None:
         self.recipe = student.recipe
-        self._student, self._step = student, step
+        self._student, self._step, self._plain = student, step, step.uncompiled()
         self._state: State | None = None
         self._largest = 0
 
@@ -114,10 +115,10 @@ class CompiledStudent:
         for piece in batch.split(self._step.at_once or len(batch.images)):
             self._largest = max(self._largest, len(piece.images))
             pays = len(piece.images) >= SMALL_SHARE * self._largest
-            accumulate = self._step if pays else self._step.plain.accumulate
+            accumulate = self._step if pays else self._plain.accumulate
             share = rate.new_tensor(len(piece.images) / len(batch.images))
             loss += accumulate(state, piece, share, gradients)
-        self._step.plain.descend(state, gradients, rate)
+        self._plain.descend(state, gradients, rate)
         return loss
 
 
@@ -125,17 +126,20 @@ class CompiledStep:
     """What a piece of a batch adds to the gradients, compiled at the first piece of each shape.
 
     Attributes:
-        plain: the same step, uncompiled.
         at_once: images of a piece; ``None`` for whole batches.
     """
 
     def __init__(self, step: Step, at_once: int | None) -> None:
-        self.plain, self.at_once = step, at_once
+        self._step, self.at_once = step, at_once
         # in C++ from end to end, so that students in other threads do not wait for Python's lock
         self._compiled = torch.compile(
             step.accumulate, dynamic=False, fullgraph=True, options={"cpp_wrapper": True}
         )
         self._known: set[tuple[torch.Size, ...]] = set()
+
+    def uncompiled(self) -> Step:
+        """The same step for one thread: uncompiled, tensors are lent to its network as it runs."""
+        return copy.deepcopy(self._step)
 
     def __call__(self, state: State, piece: Batch, share: Tensor, gradients: Tensors) -> Tensor:
         """See :meth:`bench.evaluation.functional.Step.accumulate`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -31,20 +32,21 @@ def uncompiled(
     given: Assignment, students: Sequence[Training], peak: Peak, report: EpochsDone
 ) -> list[float]:
     """What the compiled strategy does on the CPU, without waiting for a compiler."""
-
-    class Eager(compiled.CompiledStep):
-        def __init__(self, step: Step) -> None:
-            self.plain = step
-            self.at_once = None if mixes_images(step.network) else 3
-
-        def __call__(self, *args: Any) -> torch.Tensor:
-            return self.plain.accumulate(*args)
-
-    steps = [Eager(Step.like(student, rewrite=rewritten)) for student in students]
     return [
-        reference.train(compiled.CompiledStudent(student, step), peak)
-        for student, step in zip(students, steps, strict=True)
+        reference.train(compiled.CompiledStudent(student, Eager(student)), peak)
+        for student in students
     ]
+
+
+class Eager(compiled.CompiledStep):
+    """A compiled step that is not compiled; batches go through it in pieces of three."""
+
+    def __init__(self, student: Training) -> None:
+        self._step = Step.like(student, rewrite=rewritten)
+        self.at_once = None if mixes_images(self._step.network) else 3
+
+    def __call__(self, *args: Any) -> torch.Tensor:
+        return self._step.accumulate(*args)
 
 
 def rewritten(network: nn.Module) -> nn.Module:
@@ -133,6 +135,26 @@ def test_the_steps_velocities_start_where_the_optimiser_is() -> None:
         for train in (uncompiled, reference.train_all)
     )
     torch.testing.assert_close(ours[0], theirs[0], rtol=1e-4, atol=1e-6)
+
+
+def test_students_in_threads_lend_their_tensors_to_networks_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(compiled, "SMALL_SHARE", 2)  # every piece is too small to be compiled
+    given, seeds = case("instance norm", torch.float64), range(6)
+
+    def in_threads(
+        given: Assignment, students: Sequence[Training], peak: Peak, report: EpochsDone
+    ) -> list[float]:
+        shared = Eager(students[0])
+        ready = [compiled.CompiledStudent(student, shared) for student in students]
+        with ThreadPoolExecutor(len(ready)) as pool:
+            return list(pool.map(lambda student: reference.train(student, peak), ready))
+
+    ours, _ = trained(in_threads, given, seeds, torch.float64)
+    theirs, _ = trained(reference.train_all, given, seeds, torch.float64)
+    for mine, oracle in zip(ours, theirs, strict=True):
+        assert (mine - oracle).norm() < 1e-10 * oracle.norm()
 
 
 @pytest.fixture

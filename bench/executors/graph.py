@@ -35,6 +35,11 @@ class Node:
     job: str
     needs: tuple[str, ...] = ()
 
+    @property
+    def pieces(self) -> int:
+        """How many pieces of work it may be: one, or several done one after the other."""
+        return 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainExpert(Node):
@@ -60,6 +65,11 @@ class Examine(Node):
     """
 
     students: tuple[tuple[Trial, ...], ...]
+
+    @property
+    def pieces(self) -> int:
+        """Its students: not all networks can be trained together."""
+        return len(self.students)
 
     @property
     def trials(self) -> tuple[Trial, ...]:

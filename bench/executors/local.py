@@ -173,7 +173,8 @@ class _Worker:
             self._lose(Failed("failed", reason), agenda, lost)
             return ()
         if isinstance(message, _Begun):
-            self.deadline = time.monotonic() + (self._timeout or math.inf)
+            assert self.node is not None
+            self.deadline = time.monotonic() + self.node.pieces * (self._timeout or math.inf)
         elif isinstance(message, _Ended):
             node, self.node, self.deadline = self.node, None, math.inf
             assert node is not None

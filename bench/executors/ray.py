@@ -197,7 +197,11 @@ class _Run:
         if self.timeout is None:
             return
         now = time.monotonic()
-        late = [work for work, since in self.begun.values() if now - since >= self.timeout]
+        late = [
+            work
+            for work, since in self.begun.values()
+            if now - since >= self.timeout * self.by_key[work.key].pieces
+        ]
         for work in late:
             del self.begun[work.key]
             if work.goes_on():  # else Ray is about to begin it again, elsewhere

@@ -28,6 +28,8 @@ def by_name(
         while True:
             time.sleep(0.05)
             emit((node.key, "still there"))
+    if kind == "lasts":
+        time.sleep(1)
     if kind == "dies":
         os._exit(3)
     if kind == "faults":
@@ -52,6 +54,20 @@ def run(
     settings: object = None
     pool.run(Agenda(nodes, {}), settings, perform, told.extend, note)  # type: ignore[arg-type]
     return told, lost
+
+
+class Several(Node):
+    """A node of so many pieces that its time is ample."""
+
+    @property
+    def pieces(self) -> int:
+        return 1000
+
+
+def test_a_node_of_several_pieces_has_the_time_of_all() -> None:
+    nodes: list[Node] = [Several(key="lasts", job="job")]
+    _, lost = run(Pool(workers=1, timeout=0.5), nodes)
+    assert lost == {}
 
 
 def test_what_hangs_is_given_up_and_the_rest_is_done() -> None:

@@ -180,18 +180,16 @@ class _Worker:
 
     def examine(self, node: Examine, known: Known) -> None:
         """Train and test students; what is not ``known`` of their sources is made and noted."""
-        ready: list[tuple[Entry, Made]] = []
+        ready: list[tuple[tuple[Trial, ...], Made]] = []
         for trials in node.students:
             try:
-                made = self._made(trials[0], node.job, known)
+                ready.append((trials, self._made(trials[0], node.job, known)))
             except FAULTS as error:
                 self._end(node.job, trials, None, Failed.of(error))
-            else:
-                ready.append((Entry(trials[0], made.source), made))
-        trials_of = {trials[0].id: trials for trials in node.students}
-        outcomes = self._outcomes(node.job, [entry for entry, _ in ready])
-        for (entry, made), outcome in zip(ready, outcomes, strict=True):
-            self._end(node.job, trials_of[entry.trial.id], made, outcome)
+        entries = [Entry(trials[0], made.source) for trials, made in ready]
+        outcomes = self._outcomes(node.job, entries)
+        for (trials, made), outcome in zip(ready, outcomes, strict=True):
+            self._end(node.job, trials, made, outcome)
 
     def _made(self, trial: Trial, job: str, known: Known) -> Made:
         """What a trial's student trains on."""

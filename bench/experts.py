@@ -195,7 +195,10 @@ class Experts:
         """Train those of one kind that are missing and whose locks are free, as many as fit."""
         with ExitStack() as locks:
             missing = [expert for expert in alike if self._claim(expert, locks)]
-            memory.in_groups(self._train, missing)
+            if missing:
+                kind = missing[0]
+                fit = memory.group_size(self._assignment(kind), len(missing), kind.sharpness)
+                memory.in_groups(self._train, missing, fit)
 
     def _claim(self, expert: Expert, locks: ExitStack) -> bool:
         """Take the lock of an expert that is to be trained; whether it is."""

@@ -17,7 +17,7 @@ from bench import expert_training, networks
 from bench.checkpoints import load
 from bench.environment import use_full_precision
 from bench.errors import Diverged
-from bench.evaluation import Choice, start_training
+from bench.evaluation import Choice, memory, start_training
 from bench.evaluation.vectorised import Together
 from bench.expert_training import MOST_TOGETHER, ExpertInTraining
 from bench.experts import Expert, Experts
@@ -281,6 +281,24 @@ def test_a_pool_that_does_not_fit_is_halved(
     service(tmp_path).train(replace(POOL[0], index=index) for index in range(5))
     assert [len(group) for group in seen] == [5, 3, 2, 2, 1]
     assert len(files(tmp_path)) == 5
+
+
+def test_a_pool_is_divided_by_what_one_expert_is_expected_to_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = groups_of(monkeypatch)
+    asked: list[Sharpness | None] = []
+
+    def one(assignment: Any, sharpness: Sharpness | None) -> int:
+        asked.append(sharpness)
+        return 100
+
+    monkeypatch.setattr(memory, "bytes_of_one", one)
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 300)
+    sharp = replace(POOL[0], sharpness=SHARPNESS)
+    service(tmp_path).train(replace(sharp, index=index) for index in range(5))
+    assert [len(group) for group in seen] == [2, 2, 1]  # beside a margin of a fifth
+    assert asked == [SHARPNESS]
 
 
 def test_a_pool_that_diverges_says_so_and_leaves_no_file(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from bench.generators import SyntheticGenerator
 from bench.profiling.ledger import DEVICE, Ledger
 from bench.randomness import generator
 from bench.recipes import Recipe
+from bench.sharpness import Sharpness
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +44,16 @@ STEPS = 2
 """Steps of a forecast: momentum is there from the second on."""
 
 
-def group_size(assignment: Assignment, students: int) -> int:
-    """How many of ``students`` to train together: as many as are expected to fit, at least one."""
+def group_size(assignment: Assignment, students: int, sharpness: Sharpness | None = None) -> int:
+    """How many of ``students`` to train together: as many as are expected to fit, at least one.
+
+    Args:
+        assignment: what they have in common.
+        students: how many there are.
+        sharpness: sharpness-aware steps instead of plain ones (experts of FTD, DATM).
+    """
     try:
-        one, free = bytes_of_one(assignment), free_bytes(assignment.test.device)
+        one, free = bytes_of_one(assignment, sharpness), free_bytes(assignment.test.device)
     except (NotImplementedError, RuntimeError) as error:  # values are asked for, which none has
         log.debug("No forecast of a student, so all are tried together: %r", error)
         return students
@@ -56,8 +63,13 @@ def group_size(assignment: Assignment, students: int) -> int:
     return max(1, min(students, int((1 - MARGIN) * free / one)))
 
 
-def bytes_of_one(assignment: Assignment) -> int:
-    """What one student more takes: its tensors, its batches and the graph of a step."""
+def bytes_of_one(assignment: Assignment, sharpness: Sharpness | None = None) -> int:
+    """What one student more takes: its tensors, its batches and the graph of a step.
+
+    Args:
+        assignment: what it is told.
+        sharpness: sharpness-aware steps instead of plain ones.
+    """
     source, recipe, test = assignment.source, assignment.recipe, assignment.test
     images, drawn = recipe.batch, 0
     if isinstance(source, SyntheticSet | RealSet):
@@ -70,6 +82,7 @@ def bytes_of_one(assignment: Assignment) -> int:
         recipe=replace(recipe, epochs=1, lr=1.0, learned_lr=False, schedule="constant"),
         soft=source.label_kind == "soft",
         images=images,
+        sharpness=sharpness,
     )
     copies = COPIES_ON_CUDA if test.device.type == "cuda" else 1
     return drawn + copies * _step_bytes(kind, _Like(test))
@@ -83,6 +96,7 @@ class _Kind:
     recipe: Recipe
     soft: bool
     images: int
+    sharpness: Sharpness | None
 
 
 class _Like:
@@ -120,6 +134,7 @@ def _step_bytes(kind: _Kind, like: _Like) -> int:
             teacher = teacher.requires_grad_(False).eval()
         scope = ("memory",)
         student = start_training(source, kind.network, kind.recipe, real, scope, teacher)
+        student.sharpness = kind.sharpness
         together = Together([student])
         for _ in range(STEPS):
             together.run_epoch()

@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from bench.data import SyntheticSource
-from bench.evaluation import evaluate, memory, vectorised
+from bench.evaluation import Assignment, evaluate, memory, start_training, vectorised
 from bench.evaluation.memory import bytes_of_one, free_bytes, group_size, in_groups
+from bench.evaluation.vectorised import Together
 from bench.measure import LiveStorage
 from bench.recipes import Recipe
+from bench.sharpness import Sharpness
 from tests.evaluation.students import CPU, DISTILLED, PLAIN, assignment, hard_set, soft_set, trained
 from tests.fakes import NETWORK, tiny_pair
 
@@ -137,6 +139,29 @@ def test_the_forecast_is_near_what_one_student_more_takes(
     assert 0.8 * one < bytes_of_one(given) < 1.6 * one
 
 
+@pytest.mark.parametrize("sharpness", [None, Sharpness(rho=0.05, alpha=1.0)])
+def test_the_forecast_is_near_what_one_expert_more_takes(sharpness: Sharpness | None) -> None:
+    given = assignment(DSA, tiny_pair().train)
+    peaks = [peak_of_experts(given, sharpness, count) for count in (2, 6)]
+    one = (peaks[1] - peaks[0]) / 4
+    assert 0.8 * one < bytes_of_one(given, sharpness) < 1.6 * one
+
+
+def peak_of_experts(given: Assignment, sharpness: Sharpness | None, count: int) -> int:
+    live = LiveStorage()
+    with live:
+        trainings = [
+            start_training(given.source, NETWORK, given.recipe, given.test, ("memory", index))
+            for index in range(count)
+        ]
+        for training in trainings:
+            training.sharpness = sharpness
+        together = Together(trainings)
+        for _ in range(3):
+            together.run_epoch()
+    return live.peak_bytes
+
+
 def test_a_forecast_is_made_once_for_all_that_are_alike() -> None:
     memory._step_bytes.cache_clear()
     for epochs, rate in ((7, 0.1), (9, 0.2), (7, 0.3)):
@@ -147,7 +172,7 @@ def test_a_forecast_is_made_once_for_all_that_are_alike() -> None:
 
 
 def test_without_a_forecast_all_are_tried_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuses(given: Any) -> int:
+    def refuses(given: Any, sharpness: Any) -> int:
         raise NotImplementedError("values of a meta tensor")
 
     monkeypatch.setattr(memory, "bytes_of_one", refuses)

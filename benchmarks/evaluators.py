@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
@@ -19,7 +19,7 @@ from bench import augment, networks
 from bench.evaluation import Assignment, Strategy, start_training
 from bench.evaluation.compiled import CompiledStudent, compiled_step
 from bench.evaluation.engine import choose
-from bench.evaluation.parallel import side_by_side
+from bench.evaluation.parallel import GiveWay, side_by_side
 from bench.evaluation.vectorised import Together
 from bench.randomness import generator
 from bench.training import Training
@@ -94,17 +94,16 @@ def compiled(assignment: Assignment) -> Epochs:
 def parallel(assignment: Assignment) -> Epochs:
     """Students side by side, each by the plain loop."""
     students = _students(assignment)
-    return lambda epochs: side_by_side(lambda seed: _run(students[seed], epochs), range(STUDENTS))
+    return _taking_turns(students)
 
 
 def parallel_compiled(assignment: Assignment) -> Epochs:
     """Students side by side, their step compiled for one thread."""
-    students = _students(assignment)
     ready = side_by_side(
-        lambda seed: CompiledStudent(students[seed], compiled_step(assignment, students[seed])),
-        range(STUDENTS),
+        lambda student, _: CompiledStudent(student, compiled_step(assignment, student)),
+        _students(assignment),
     )
-    return lambda epochs: side_by_side(lambda seed: _run(ready[seed], epochs), range(STUDENTS))
+    return _taking_turns(ready)
 
 
 def vectorised(assignment: Assignment) -> Epochs:
@@ -122,6 +121,18 @@ class _InTraining(Protocol):
 
 def _run(student: _InTraining, epochs: int) -> list[Tensor]:
     return [student.run_epoch() for _ in range(epochs)]
+
+
+def _taking_turns(students: Sequence[_InTraining]) -> Epochs:
+    def train(epochs: int) -> list[None]:
+        def alone(student: _InTraining, give_way: GiveWay) -> None:
+            for _ in range(epochs):
+                student.run_epoch()
+                give_way()
+
+        return side_by_side(alone, students)
+
+    return train
 
 
 STRATEGIES: dict[str, Callable[[Assignment], Epochs]] = {

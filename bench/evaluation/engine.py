@@ -31,6 +31,7 @@ from bench.errors import InvalidValue, UnknownName
 from bench.evaluation import compiled, memory, parallel, reference, vectorised
 from bench.evaluation.functional import is_pure
 from bench.evaluation.outcome import Assignment, Candidate, EpochReport, Outcome
+from bench.evaluation.parallel import GiveWay
 from bench.evaluation.precision import arithmetic
 from bench.evaluation.students import Train, outcomes
 from bench.generators import SyntheticGenerator
@@ -237,9 +238,15 @@ def _one_by_one(train: Train) -> Run:
 
 def _side_by_side(train: Train) -> Run:
     def run(candidates: Sequence[Candidate], report: EpochReport | None) -> list[Outcome]:
-        return parallel.side_by_side(
-            lambda candidate: outcomes([candidate], train, report)[0], candidates
-        )
+        def alone(candidate: Candidate, give_way: GiveWay) -> Outcome:
+            def done(seed: int, epoch: int, epochs: int) -> None:
+                if report:
+                    report(seed, epoch, epochs)
+                give_way()
+
+            return outcomes([candidate], train, done)[0]
+
+        return parallel.side_by_side(alone, candidates)
 
     return run
 

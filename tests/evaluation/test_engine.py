@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bench.errors import InvalidValue, UnknownName
 from bench.evaluation import (
@@ -23,7 +20,6 @@ from bench.evaluation import (
     evaluate,
     evaluate_candidates,
 )
-from bench.evaluation.parallel import at_once, length
 from bench.evaluation.precision import arithmetic
 from bench.recipes import KnowledgeDistillation, Recipe
 from bench.training import Training
@@ -111,25 +107,6 @@ def test_each_epoch_of_each_seed_is_reported_once(strategy: Any) -> None:
         report=lambda *args: told.append(args),
     )
     assert sorted(told) == [(seed, done, 7) for seed in (2, 4) for done in range(1, 8)]
-
-
-@given(students=st.integers(1, 40), cores=st.integers(1, 16))
-def test_students_side_by_side_are_done_no_later_than_one_a_core(students: int, cores: int) -> None:
-    together = at_once(students, cores)
-    assert min(students, cores) <= together <= students
-    assert length(students, cores, together) <= math.ceil(students / cores)
-    assert length(students, cores, together) >= students / cores - 1e-9
-
-
-def test_five_students_on_two_cores_go_three_and_two() -> None:
-    assert at_once(5, 2) == 3
-    assert length(5, 2, 3) == 2.5
-
-
-def test_torch_keeps_its_threads_while_students_run_side_by_side() -> None:
-    before = torch.get_num_threads()
-    evaluate(hard_set(), NETWORK, PLAIN, tiny_pair().test, [0, 1], strategy="parallel")
-    assert torch.get_num_threads() == before
 
 
 def test_tf32_is_for_cuda_and_put_back_afterwards() -> None:

@@ -16,6 +16,8 @@ from bench.recipes import Precision, Recipe
 from bench.specs import DatasetSpec
 
 STUDENTS = 5
+FLOPS_AT_ONCE = 1e12
+"""Floating-point operations timed in one go, about: some seconds of a CPU."""
 EPOCHS = 1000
 """Of the training that is timed by some of its epochs; the engine chooses for this many."""
 
@@ -77,8 +79,8 @@ class Case:
 
     @property
     def epochs(self) -> int:
-        """Epochs timed in one go: students side by side wait for each other at the end alone."""
-        return {1: 20, 10: 4}.get(self.ipc, 2)
+        """Epochs timed in one go, 2 to 20: students side by side end within one of each other."""
+        return max(2, min(20, round(FLOPS_AT_ONCE / self.flops)))
 
     @property
     def flops(self) -> float:
@@ -93,6 +95,8 @@ def _grid(shape: str, networks: tuple[str, ...], ipcs: tuple[int, ...] = (1, 10,
 
 COMMITTED = [
     *_grid("cifar10", ("convnet-d3",)),
+    *_grid("cifar10", ("vgg11",), (1, 10)),
+    *_grid("cifar10", ("resnet18",), (1,)),
     *_grid("fashion-mnist", ("convnet-d3",), (1, 10)),
     *_grid("digits", ("convnet-d2-w32",)),
 ]

@@ -31,6 +31,21 @@ NARROW_NETWORKS: NetworksBySize = tuple(
 """The same with a quarter of the channels, for the quick tier."""
 
 
+def network_for(size_px: int, networks: NetworksBySize, protocol: str) -> str:
+    """The first of ``networks`` that takes images of this size.
+
+    Raises:
+        InvalidValue: the images are larger than the protocol provides for.
+    """
+    for largest, name in networks:
+        if size_px <= largest:
+            return name
+    raise InvalidValue(
+        f"{protocol} has no network for images of {size_px} px; "
+        f"resize them to at most {networks[-1][0]} px (name=path@size)."
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class GridRules(ABC):
     """Rules over datasets × budgets × methods × seeds; a protocol adds its own fields and ``plan``.
@@ -77,13 +92,7 @@ class GridRules(ABC):
         Raises:
             InvalidValue: the images are larger than the rules provide for.
         """
-        for largest, name in self.networks:
-            if size_px <= largest:
-                return name
-        raise InvalidValue(
-            f"{self.name} has no network for images of {size_px} px; "
-            f"resize them to at most {self.networks[-1][0]} px (name=path@size)."
-        )
+        return network_for(size_px, self.networks, self.name)
 
     def seeds(self, request: Request) -> tuple[int, ...]:
         """The seeds that a request repeats its cells with."""

@@ -27,6 +27,10 @@ OwnStoresOption = Annotated[
         "--store", help="A store whose records count as well; repeat it. Default: runs, if there."
     ),
 ]
+DataRootOption = Annotated[
+    Path | None,
+    typer.Option("--data-root", envvar="BENCH_DATA", help="Folder with real data."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 
 

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from leaderboard.console import RESULTS, JsonOption, ResultsOption, complain, print_json
+from leaderboard.console import (
+    RESULTS,
+    DataRootOption,
+    JsonOption,
+    ResultsOption,
+    complain,
+    print_json,
+)
 from leaderboard.installed import installed_hash
 
 if TYPE_CHECKING:
@@ -32,10 +39,7 @@ def submit(
             "neither judged nor run again.",
         ),
     ] = None,
-    data_root: Annotated[
-        Path | None,
-        typer.Option("--data-root", envvar="BENCH_DATA", help="Folder with real data."),
-    ] = None,
+    data_root: DataRootOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Tell whether a contribution could be published, and everything that is wrong with it.

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bench import plugins
-from bench.errors import ContractError, InvalidValue, UnknownName
+from bench.errors import ContractError, UnknownName
 from bench.recipes import Recipe
+from bench.rules import NetworksBySize, network_for
 from bench.specs import Budget
 from bench.trials import Tier
 
@@ -66,7 +67,7 @@ class ProfileRules:
     tier: Tier
     dataset: str
     budget: Budget
-    networks: tuple[tuple[int, str], ...]
+    networks: NetworksBySize
     recipe: Recipe
     warm_up: int
     repeats: int
@@ -88,13 +89,7 @@ class ProfileRules:
         Raises:
             InvalidValue: the images are larger than the rules provide for.
         """
-        for largest, name in self.networks:
-            if size_px <= largest:
-                return name
-        raise InvalidValue(
-            f"{self.name} has no network for images of {size_px} px; "
-            f"resize them to at most {self.networks[-1][0]} px (name=path@size)."
-        )
+        return network_for(size_px, self.networks, self.name)
 
 
 def load_rules(name: str, tier: Tier) -> ProfileRules:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from leaderboard.console import JsonOption, print_json
+from leaderboard.console import DataRootOption, JsonOption, print_json
 
 if TYPE_CHECKING:
     from leaderboard.regression.baseline import Baseline
@@ -27,10 +27,7 @@ def check(
         bool,
         typer.Option("--calibrate", help="Renew the baseline from this machine; show the change."),
     ] = False,
-    data_root: Annotated[
-        Path | None,
-        typer.Option("--data-root", envvar="BENCH_DATA", help="Folder with real data."),
-    ] = None,
+    data_root: DataRootOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run a small pinned grid and compare it with the committed baseline.

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import os
-import shutil
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor
 
 from bench.datasets.locations import cache_folder
+from bench.evaluation import native
 from bench.evaluation.functional import (
     Batch,
     Rewrite,
@@ -56,8 +56,7 @@ _COMPILING = threading.Lock()
 
 def available(device: torch.device) -> bool:
     """Whether there is what compiling needs: a C++ compiler where the device is the CPU."""
-    names = (os.environ.get("CXX", "g++"), "g++", "clang++")
-    return device.type != "cpu" or any(shutil.which(name) for name in names)
+    return device.type != "cpu" or native.compiler() is not None
 
 
 def train_all(

@@ -17,6 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from bench.errors import InvalidValue
 from bench.executors.resources import SMALLEST_SHARE
+from bench.failures import first_line
 
 if TYPE_CHECKING:
     from bench.expectations import Expected, Question
@@ -51,8 +52,12 @@ def connected(address: str | None, cpus: int | None) -> Iterator[None]:
             logging_level=logging.WARNING,
             **({} if address else options),
         )
-    except (OSError, ValueError) as error:
-        raise InvalidValue(f"There is no Ray cluster at {address!r}: {error}.") from error
+    except (OSError, ValueError, RuntimeError) as error:  # the last: other versions run there
+        reason = first_line(error).split(". ")[0].rstrip(".")  # more is advice on other programs
+        raise InvalidValue(
+            f"No Ray cluster can be used at {address or 'this machine'}: {reason}. Give "
+            f"--ray-address as HOST:PORT, or leave it out for a cluster of this machine alone."
+        ) from error
     try:
         yield
     finally:

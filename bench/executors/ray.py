@@ -161,9 +161,9 @@ class _Run:
             # a worker makes the records of its trials: it knows the machine that they state
             self.submit(node, {node.key: ray.put(Done(failure=failure))})
             return False
+        self.finished += done.finished  # also those that ended before a fault
         if done.fault is not None:
             raise done.fault
-        self.finished += done.finished
         return True
 
     def why(self, node: Node, error: RayError) -> Failed:

@@ -180,6 +180,42 @@ def test_a_worker_that_does_not_see_the_store_says_so(store: Store) -> None:
     assert told.fault is done.fault
 
 
-def test_an_address_without_a_cluster_is_refused(store: Store) -> None:
-    with pytest.raises(InvalidValue, match="There is no Ray cluster at"):
-        run(options(store, executor="ray", jobs=None, ray_address="127.0.0.1:1"))
+def test_trials_that_ended_before_a_fault_are_kept(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bench.executors import ray
+
+    done = ray.Done(finished=("a trial",), fault=MissingData("nothing there"))  # type: ignore[arg-type]
+    monkeypatch.setattr(ray._Run, "__post_init__", lambda work: None)  # reaches for a cluster
+    monkeypatch.setattr("ray.get", lambda reference: done)
+    (node, *_) = nodes_of(runner.plan(options(store)))
+    told: list[object] = []
+    settings: Any = None
+    work = ray._Run([node], settings, settings, told.extend, settings, None)
+    work.refs[node.key] = "its result"
+    with pytest.raises(MissingData, match="nothing there"):
+        work.conclude(node)
+    work.take_up()
+    assert told == ["a trial"]
+
+
+@pytest.mark.parametrize(
+    ("address", "raised"),
+    [
+        ("127.0.0.1:1", None),
+        ("auto", ConnectionError("Could not find any running Ray instance. Set `--address`.")),
+        ("auto", RuntimeError("Version mismatch: The cluster was started with: Ray: 1.0")),
+    ],
+)
+def test_an_address_without_a_cluster_is_refused(
+    store: Store, monkeypatch: pytest.MonkeyPatch, address: str, raised: Exception | None
+) -> None:
+    def refuses(**options: object) -> None:
+        assert raised is not None
+        raise raised
+
+    monkeypatch.setattr("ray.init", refuses)
+    with pytest.raises(InvalidValue, match=f"No Ray cluster can be used at {address}: ") as told:
+        run(options(store, executor="ray", jobs=None, ray_address=address))
+    assert "--address" not in str(told.value)
+    assert ".." not in str(told.value)

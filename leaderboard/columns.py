@@ -9,7 +9,7 @@ from leaderboard.provenance import Provenance
 from leaderboard.rows import Row
 from leaderboard.wording import NONE
 
-RANK, METHOD, ACCURACY = "Rank", "Method", "Accuracy %"
+RANK, METHOD, ACCURACY, COUNT = "Rank", "Method", "Accuracy %", "n"
 ARCHITECTURE, DEVICE, PROVENANCE = "Architecture", "Device", "Provenance"
 
 
@@ -33,7 +33,7 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
     ARCHITECTURE: lambda row: row.architecture,
     ACCURACY: lambda row: wording.accuracy(row.summary),
     "95 % interval": lambda row: wording.interval(row.summary.interval if row.summary else None),
-    "n": lambda row: str(len(row.values)),
+    COUNT: lambda row: str(len(row.values)),
     "Labels": lambda row: ", ".join(row.labels) or NONE,
     "Stored": lambda row: wording.size(row.stored_bytes),
     "Prepare": lambda row: wording.cost(row.prepare),

@@ -12,10 +12,15 @@ from leaderboard import exporting
 from leaderboard.console import (
     RESULTS,
     RUNS,
+    BudgetOption,
+    DatasetOption,
     JsonOption,
     OwnStoresOption,
+    ProtocolOption,
     ResultsOption,
     StoresOption,
+    TierOption,
+    TrackOption,
     complain,
     end,
     own_stores,
@@ -164,31 +169,32 @@ def _write_site(
 def show(
     results: ResultsOption = RESULTS,
     store: OwnStoresOption = None,
-    dataset: Annotated[str | None, typer.Option("--dataset", "-d", help="Only this one.")] = None,
+    protocol: ProtocolOption = None,
+    tier: TierOption = None,
+    track: TrackOption = None,
+    dataset: DatasetOption = None,
+    budget: BudgetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print the tables.
 
     Example: `bench leaderboard show --dataset digits`
     """
-    from rich.console import Console
-
-    from bench.errors import UnknownName
+    from bench.cli.outcome import console
     from leaderboard import render
-    from leaderboard.tables import tables
+    from leaderboard.choice import Choice
+    from leaderboard.tables import keys, tables
 
+    choice = Choice.of(protocol=protocol, tier=tier, track=track, dataset=dataset, budget=budget)
     reading = read(results, own_stores(store))
-    found = tables(reading.records, correct=reading.correct)
-    known = {table.key.dataset for table in found}
-    if dataset is not None and dataset not in known:
-        raise UnknownName("dataset with records", dataset, known)
-    shown = [table for table in found if dataset in (None, table.key.dataset)]
+    choice.require(keys(reading.records))
+    shown = tables(reading.records, correct=reading.correct, wanted=choice.holds)
     if as_json:
         print_json(render.data(shown))
     else:
-        console = Console()
+        out = console()
         for table in shown:
-            console.print(render.terminal(table))
+            out.print(render.terminal(table))
     end(reading.faults)
 
 
@@ -208,7 +214,7 @@ def publish(
 ) -> None:
     """Append a store's finished records to the published results, and its profiles beside these.
 
-    Records are checked first: schema, protocol hash, id, accuracy against per-image correctness.
+    Records are checked first, and refused for what `bench submit` would tell of them.
     Lines that stand there already are never touched. Trials that stand are left out, unless another
     commit or machine measured them, or they are to be superseded. Figures of `bench profile` are
     checked and left out likewise; they go to the folder `profiles` beside the results.
@@ -272,27 +278,36 @@ def compare(
     b: Annotated[str, typer.Argument(help="Another.")],
     results: ResultsOption = RESULTS,
     store: OwnStoresOption = None,
+    protocol: ProtocolOption = None,
+    tier: TierOption = None,
+    track: TrackOption = None,
+    dataset: DatasetOption = None,
+    budget: BudgetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Tell whether the difference between two methods is significant.
 
     Welch's t-test over seeds in every table and architecture where both have results, and a paired
-    bootstrap over the test images where their correctness is stored. The verdict is taken from the
-    larger of the two p-values, Holm-corrected for the number of these.
+    bootstrap over the test images where their correctness is stored. Students that several
+    protocols or tracks share are compared once. The verdict is taken from the larger of the two
+    p-values, Holm-corrected over all that is compared: ask for fewer tables to correct for fewer.
 
-    Example: `bench compare dm random`
+    Example: `bench compare dm random --protocol ipc-grid`
     """
-    from rich.console import Console
+    from bench.cli.outcome import console
+    from leaderboard import comparisons, render
+    from leaderboard.choice import Choice
+    from leaderboard.tables import keys, tables
 
-    from leaderboard import render
-    from leaderboard.tables import compare as compare_methods
-    from leaderboard.tables import tables
-
+    choice = Choice.of(protocol=protocol, tier=tier, track=track, dataset=dataset, budget=budget)
+    comparisons.check_apart(a, b)
     reading = read(results, own_stores(store))
-    found = tables(reading.records, correct=reading.correct)
-    compared = compare_methods(found, a, b, correct=reading.correct)
+    records = comparisons.of_methods(reading.records, a, b)
+    choice.require(keys(records))
+    found = tables(records, wanted=choice.holds)
+    compared = comparisons.compare(found, a, b, correct=reading.correct)
     if as_json:
         print_json(render.comparison_data(compared))
     else:
-        Console().print(render.terminal_comparisons(compared))
+        console().print(render.terminal_comparisons(compared))
     end(reading.faults)

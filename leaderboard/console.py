@@ -32,6 +32,11 @@ DataRootOption = Annotated[
     typer.Option("--data-root", envvar="BENCH_DATA", help="Folder with real data."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
+ProtocolOption = Annotated[str | None, typer.Option("--protocol", help="Only this protocol.")]
+TierOption = Annotated[str | None, typer.Option("--tier", help="Only this tier.")]
+TrackOption = Annotated[str | None, typer.Option("--track", help="Only this track.")]
+DatasetOption = Annotated[str | None, typer.Option("--dataset", "-d", help="Only this dataset.")]
+BudgetOption = Annotated[str | None, typer.Option("--budget", help="Only this budget, such as 10.")]
 
 
 def own_stores(stores: list[Path] | None) -> list[Path]:

@@ -74,8 +74,6 @@ def _objections(record: ProfileRecord, path: Path, home: Path) -> Iterator[str]:
         )
     elif against := profile_files.objection(record, known):
         yield against
-    if record.environment.commit.endswith("-dirty"):
-        yield "was made from a checkout with uncommitted changes; commit them and profile it again."
     belongs = profiles.path_of(home, record)
     if path.resolve() != belongs.resolve() and path.resolve().is_relative_to(home.resolve()):
         yield f"belongs in {belongs}."

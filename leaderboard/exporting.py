@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from leaderboard.console import (
     RESULTS,
+    BudgetOption,
+    DatasetOption,
     JsonOption,
     OwnStoresOption,
+    ProtocolOption,
     ResultsOption,
+    TierOption,
+    TrackOption,
     end,
     own_stores,
     print_json,
     read,
 )
 
-if TYPE_CHECKING:
-    from leaderboard.tables import Table, TableKey
-
 FORMATS = ("markdown", "csv", "json", "latex")
-
-
-def _option(name: str, help: str) -> Any:
-    return typer.Option(name, help=f"Only {help}.")
 
 
 def table(
@@ -35,11 +32,11 @@ def table(
     form: Annotated[
         str, typer.Option("--format", "-f", help="markdown, csv, json or latex.")
     ] = "markdown",
-    protocol: Annotated[str | None, _option("--protocol", "this protocol")] = None,
-    tier: Annotated[str | None, _option("--tier", "this tier")] = None,
-    track: Annotated[str | None, _option("--track", "this track")] = None,
-    dataset: Annotated[str | None, _option("--dataset", "this dataset")] = None,
-    budget: Annotated[str | None, _option("--budget", "this budget, such as 10")] = None,
+    protocol: ProtocolOption = None,
+    tier: TierOption = None,
+    track: TrackOption = None,
+    dataset: DatasetOption = None,
+    budget: BudgetOption = None,
 ) -> None:
     """Print tables for other programs and for papers.
 
@@ -48,23 +45,16 @@ def table(
     Example: `bench leaderboard table --dataset digits --budget 1 --format latex`
     """
     from bench.cli.options import known
-    from bench.specs import Budget
     from leaderboard import formats, markdown
+    from leaderboard.choice import Choice
     from leaderboard.state import state
-    from leaderboard.tables import tables
+    from leaderboard.tables import keys, tables
 
     known("format", [form], FORMATS)
+    choice = Choice.of(protocol=protocol, tier=tier, track=track, dataset=dataset, budget=budget)
     reading = read(results, own_stores(store))
-    shown = tables(reading.records, correct=reading.correct)
-    wanted: list[tuple[str, str | None, Callable[[TableKey], str]]] = [
-        ("protocol", protocol, lambda key: key.protocol),
-        ("tier", tier, lambda key: key.tier),
-        ("track", track, lambda key: key.track),
-        ("dataset", dataset, lambda key: key.dataset),
-        ("budget", budget and str(Budget.parse(budget)), lambda key: str(key.budget)),
-    ]
-    for kind, value, of in wanted:
-        shown = _only(shown, kind, value, of)
+    choice.require(keys(reading.records))
+    shown = tables(reading.records, correct=reading.correct, wanted=choice.holds)
     if form == "json":
         made = state(record for entry in shown for row in entry.rows for record in row.records)
         typer.echo(formats.as_json(shown, made), nl=False)
@@ -76,25 +66,6 @@ def table(
         }
         typer.echo(write[form](shown), nl=False)
     end(reading.faults)
-
-
-def _only(
-    found: Iterable[Table], kind: str, value: str | None, of: Callable[[TableKey], str]
-) -> list[Table]:
-    """The tables whose key has this value.
-
-    Raises:
-        UnknownName: there are none.
-    """
-    from bench.errors import UnknownName
-
-    found = list(found)
-    if value is None:
-        return found
-    chosen = [table for table in found if of(table.key) == value]
-    if not chosen:
-        raise UnknownName(f"{kind} with records", value, {of(table.key) for table in found})
-    return chosen
 
 
 def export(

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 LoadRules = Callable[[str, int, str, "Tier"], "Rules | None"]
 """The rules of a protocol by name, version, hash and tier; ``None`` where they are not at hand."""
 
+RulesHash = Callable[[str, int, "Tier"], "str | None"]
+"""The hash of a protocol's rules by name, version and tier; ``None`` where they are not known."""
+
 
 def installed_rules(name: str, version: int, digest: str, tier: Tier) -> Rules | None:
     """The installed rules, if they are those of this version and hash."""

@@ -6,11 +6,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from typing import get_args
 
 from bench import cards, datasets, planning, plugins
 from bench.errors import BenchError
 from bench.files import canonical_json
 from bench.planning import Request, Rules, Sweep
+from bench.recipes import Precision
 from bench.records import Record
 from bench.specs import Budget
 from bench.trials import Split, Tier
@@ -61,6 +63,7 @@ class _Cell:
     method: str
     parameters: str
     budget: Budget
+    precision: Precision
 
     @classmethod
     def of(cls, record: Record, budget: Budget) -> _Cell:
@@ -75,6 +78,7 @@ class _Cell:
             method=record.method.name,
             parameters=canonical_json(record.method.parameters),
             budget=budget,
+            precision=_precision(record),
         )
 
     def request(self, rules: Rules) -> Request:
@@ -95,7 +99,14 @@ class _Cell:
             changes={self.method: changes},
             sweeps=sweeps,
             networks=(self.network,) if "networks" in heeds else (),
+            precision=self.precision,
         )
+
+
+def _precision(record: Record) -> Precision:
+    """What the record's students were trained in; an unknown one is no planned trial's anyway."""
+    stated = record.recipe.get("precision")
+    return next((name for name in get_args(Precision) if name == stated), "fp32")
 
 
 def _cells(record: Record) -> Iterator[_Cell]:

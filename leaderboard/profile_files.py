@@ -10,7 +10,7 @@ stands is never touched:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from math import isclose
 from pathlib import Path
@@ -22,9 +22,7 @@ from bench.lines import lines
 from bench.profiling import records as profiles
 from bench.profiling.records import ProfileRecord
 from bench.trials import Tier
-
-RulesHash = Callable[[str, int, Tier], str | None]
-"""The hash of profile rules by name, version and tier; ``None`` where they are not known."""
+from leaderboard.installed import RulesHash
 
 _OUTCOME = {"status", "reason", "peak_bytes", "reserved_bytes", "host_bytes", "steps", "time"} | {
     *("seconds_per_step", "seconds", "seconds_band", "seconds_total", "flops", "bytes_moved"),
@@ -158,6 +156,8 @@ def _objections(record: ProfileRecord, rules_hash: str) -> Iterator[str]:
         yield from _against_measurement(record)
     else:
         yield from _against_forecast(record)
+    if record.environment.commit.endswith("-dirty"):
+        yield "was made from a checkout with uncommitted changes; commit them and profile it again."
 
 
 def _against_measurement(record: ProfileRecord) -> Iterator[str]:

@@ -5,8 +5,8 @@ device and a platform. A row is
 
 - ``self-reported`` while no trial has a good record of another origin than its report;
 - ``reproduced`` once for every other origin that repeated at least two of its trials and agreed:
-  the mean difference from the reports is no larger than the row's standard deviation over seeds,
-  or than one point, whichever is more;
+  the mean of the differences from the reports, trial by trial, is no larger than one point. How far
+  the row's seeds lie apart is no excuse: a repeated trial has the seed of its report;
 - ``re-run`` where another origin repeated a trial and none agreed on two.
 """
 
@@ -25,8 +25,8 @@ Origin = tuple[str, str, str, str]
 LEAST_TRIALS = 2
 """Trials that a reproduction repeats at least."""
 
-LEAST_TOLERANCE = 0.01
-"""Differences up to one point agree, however little the seeds differ."""
+TOLERANCE = 0.01
+"""Mean differences up to one point agree."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,13 +51,12 @@ def origin(record: Record) -> Origin:
     return ran.commit, ran.torch, ran.device, ran.platform
 
 
-def provenance(trials: Iterable[Sequence[Record]], metric: str, std: float) -> Provenance:
+def provenance(trials: Iterable[Sequence[Record]], metric: str) -> Provenance:
     """Derive a row's provenance.
 
     Args:
         trials: for each trial its good records, all of them.
         metric: which of their metrics is compared.
-        std: standard deviation of the row's values.
     """
     differences: dict[Origin, list[float]] = defaultdict(list)
     for measured in trials:
@@ -66,12 +65,12 @@ def provenance(trials: Iterable[Sequence[Record]], metric: str, std: float) -> P
         for where, value in repeated.items():
             if where != origin(report):
                 differences[where].append(value - report.metrics[metric])
-    times = sum(_agrees(found, max(std, LEAST_TOLERANCE)) for found in differences.values())
+    times = sum(map(_agrees, differences.values()))
     if times:
         return Provenance(kind="reproduced", times=times)
     return Provenance(kind="re-run" if differences else "self-reported")
 
 
-def _agrees(differences: Sequence[float], tolerance: float) -> bool:
+def _agrees(differences: Sequence[float]) -> bool:
     enough = len(differences) >= LEAST_TRIALS
-    return enough and abs(fsum(differences)) / len(differences) <= tolerance
+    return enough and abs(fsum(differences)) / len(differences) <= TOLERANCE

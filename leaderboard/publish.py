@@ -1,8 +1,8 @@
 """From a store to the published results: validated, append-only, every measurement once.
 
-A record is published if its outcome is final, its split is ``test``, its id is the digest of its
-own coordinates, its protocol's rules are the known ones of that version, and its accuracy is what
-its per-image correctness says. What stands in the results already is never touched:
+A record is published if its outcome is final, its split is ``test``, and nothing speaks against it
+that ``bench submit`` would tell (see :func:`leaderboard.validation.objections`). What stands in the
+results already is never touched:
 
 - a trial that stands there is a duplicate and left out,
 - unless another origin measured it (see :mod:`leaderboard.provenance`): it joins as a repetition,
@@ -12,7 +12,7 @@ its per-image correctness says. What stands in the results already is never touc
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,16 +20,13 @@ from bench import records
 from bench.errors import BadFile
 from bench.lines import append_line
 from bench.records import FINAL, Record
-from bench.trials import Tier
 from leaderboard import supersession
 from leaderboard.images import fitting
+from leaderboard.installed import RulesHash
 from leaderboard.provenance import origin
 from leaderboard.supersession import Supersession
 from leaderboard.tables import counted
-from leaderboard.validation import objection
-
-RulesHash = Callable[[str, int, Tier], str | None]
-"""The hash of a protocol's rules by name, version and tier; ``None`` where they are not known."""
+from leaderboard.validation import objections
 
 
 @dataclass(kw_only=True)
@@ -42,7 +39,7 @@ class Outcome:
         superseded: records that one of them replaces.
         present: trials that stood there already.
         left: trials that are not for publication: validation, failed, out of memory.
-        refused: a sentence for each record that contradicts itself or its protocol.
+        refused: for each record that something speaks against, what it is.
         faults: damaged lines and files of store and results.
     """
 
@@ -61,8 +58,7 @@ def publish(source: Path, results: Path, rules_hash: RulesHash, reason: str = ""
     Args:
         source: the store's folder of record files.
         results: the folder of published record files.
-        rules_hash: what the installed protocols say; rules unknown to it must agree with the first
-            published record of the same protocol, version and tier.
+        rules_hash: the hashes of the installed protocols.
         reason: why newer records of the store supersede those of the same trial that stand; ``""``
             if they do not.
 
@@ -79,12 +75,6 @@ def publish(source: Path, results: Path, rules_hash: RulesHash, reason: str = ""
         known[record.id].append(record)
     fresh = [record for record in final if _is_new(record, known.get(record.id, ()), reason)]
     outcome.present = len(final) - len(fresh)
-    hashes = {_rules(record): record.protocol_hash for record in reversed(standing)}
-
-    def expected(record: Record) -> str:
-        rules = _rules(record)
-        return rules_hash(*rules) or hashes.setdefault(rules, record.protocol_hash)
-
     files: dict[Path, list[Record]] = defaultdict(list)
     for record in fresh:
         files[records.path_of(results, record.trial, record.method.name)].append(record)
@@ -95,7 +85,7 @@ def publish(source: Path, results: Path, rules_hash: RulesHash, reason: str = ""
         except BadFile as fault:
             outcome.faults.append(fault)
             continue
-        sound = list(_sound(members, correct, expected, outcome.refused))
+        sound = list(_sound(members, correct, rules_hash, outcome.refused))
         log = [entry for record in sound for entry in _replaces(record, known, reason)]
         _append(path, sound, list(_bits(sound, correct, there)), log)
         outcome.published += len(sound)
@@ -130,20 +120,16 @@ def _replaces(
 def _sound(
     members: Iterable[Record],
     correct: Mapping[str, Sequence[bytes]],
-    expected: Callable[[Record], str],
+    rules_hash: RulesHash,
     refused: list[str],
 ) -> Iterator[Record]:
-    """The records that nothing speaks against; a sentence for each other goes to ``refused``."""
+    """The records that nothing speaks against; what speaks against others goes to ``refused``."""
     for record in members:
-        against = objection(record, expected(record), correct.get(record.id, ()))
+        against = " It ".join(objections(record, rules_hash, correct.get(record.id, ())))
         if against:
             refused.append(f"{record.method.name}: trial {record.id[:12]} {against}")
         else:
             yield record
-
-
-def _rules(record: Record) -> tuple[str, int, Tier]:
-    return record.trial.protocol, record.trial.version, record.trial.tier
 
 
 def _bits(

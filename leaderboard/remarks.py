@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from leaderboard import wording
+from leaderboard.comparisons import CellComparison
 from leaderboard.standings import Standings, gaps
 from leaderboard.tables import Table
 
@@ -19,6 +20,13 @@ def _points(found: Mapping[str, float]) -> str:
     if len(found) == 1:
         return "".join(f"{wording.percent(gap)} points" for gap in found.values())
     return ", ".join(f"{wording.percent(gap)} points on {name}" for name, gap in found.items())
+
+
+def family(compared: Sequence[CellComparison]) -> str:
+    """How many comparisons there are, and how many tests were corrected together."""
+    count, tests = len(compared), compared[0].family
+    pairs = "One pair of samples" if count == 1 else f"{count} different pairs of samples"
+    return f"{pairs}; p (Holm) is corrected for a family of {tests}."
 
 
 def standing(overall: Standings) -> str:

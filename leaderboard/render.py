@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from bench.statistics import ALPHA
 from leaderboard import columns, remarks, wording
+from leaderboard.choice import FACETS
+from leaderboard.comparisons import CellComparison
 from leaderboard.rows import Row
 from leaderboard.standings import gaps
-from leaderboard.tables import CellComparison, Table, TableKey
+from leaderboard.tables import Table, TableKey
 
 if TYPE_CHECKING:
     from rich.table import Table as Grid
 
+
+PLACE = FACETS | {"protocol": lambda key: f"{key.protocol} v{key.version}"}
+"""Where comparisons stand: a column each."""
 
 NARROW = {columns.DEVICE, columns.PROVENANCE, "Labels", "Stored", "Prepare"}
 """Columns that a terminal has no room for."""
@@ -25,21 +30,23 @@ def terminal(table: Table) -> Grid:
 
     No string of a record reaches the terminal as markup or control code.
     """
-    architectures = {row.architecture for row in table.rows}
-    without = {columns.ARCHITECTURE} if len(architectures) == 1 else set()
-    head, body = columns.grid(table.rows, without | NARROW)
-    common = [*(architectures if without else ()), columns.devices(table.rows)]
+    head, body = columns.grid(table.rows, NARROW)
+    head, body, shared = _apart(head, body, {columns.ARCHITECTURE, columns.COUNT})
+    common = [
+        *(f"n = {text}" if name == columns.COUNT else text for name, text in shared.items()),
+        columns.devices(table.rows),
+    ]
     caption = [", ".join(common), remarks.smallest_gap(table), *table.warnings]
     return _grid(place(table.key), head, body, columns.LEFT, caption)
 
 
 def terminal_comparisons(compared: Sequence[CellComparison]) -> Grid:
-    """Comparisons for a terminal, with a verdict each."""
-    head = ["Table", "Architecture", "Difference", "95 % interval", "p"]
-    head += ["p (images)", "p (Holm)", "Verdict"]
+    """Comparisons for a terminal, with a verdict each; what all share stands below them."""
+    where = [*map(str.capitalize, PLACE), "Architecture"]
+    head = [*where, "Difference", "95 % interval", "p", "p (images)", "p (Holm)", "Verdict"]
     body = [
         [
-            place(cell.key),
+            *(", ".join(dict.fromkeys(map(of, cell.keys))) for of in PLACE.values()),
             cell.a.architecture,
             wording.percent(cell.test.difference),
             wording.interval(cell.test.interval),
@@ -50,8 +57,21 @@ def terminal_comparisons(compared: Sequence[CellComparison]) -> Grid:
         ]
         for cell in compared
     ]
+    head, body, shared = _apart(head, body, where)
     title = f"{compared[0].a.title} minus {compared[0].b.title}, points of accuracy"
-    return _grid(title, head, body, {"Table", "Architecture", "Verdict"})
+    common = "; ".join(f"{name.lower()} {text}" for name, text in shared.items())
+    caption = [remarks.family(compared), f"All of {common}." if common else ""]
+    return _grid(title, head, body, {*where, "Verdict"}, caption)
+
+
+def _apart(
+    head: Sequence[str], body: Sequence[Sequence[str]], of: Collection[str]
+) -> tuple[list[str], list[list[str]], dict[str, str]]:
+    """A grid without those columns ``of`` which all rows share, and what these say."""
+    said = dict(zip(head, zip(*body, strict=True), strict=True))
+    shared = {name: texts[0] for name, texts in said.items() if name in of and len({*texts}) == 1}
+    kept = [place for place, name in enumerate(head) if name not in shared]
+    return [head[k] for k in kept], [[line[k] for k in kept] for line in body], shared
 
 
 def _grid(
@@ -147,6 +167,7 @@ def comparison_data(compared: Iterable[CellComparison]) -> list[dict[str, Any]]:
     return [
         asdict(cell.key)
         | {
+            "also_in": [asdict(key) for key in cell.keys[1:]],
             "architecture": cell.a.architecture,
             "a": cell.a.title,
             "b": cell.b.title,
@@ -154,6 +175,7 @@ def comparison_data(compared: Iterable[CellComparison]) -> list[dict[str, Any]]:
             **asdict(cell.test),
             **_optional(images=cell.images),
             "adjusted_p": cell.adjusted_p,
+            "family": cell.family,
             "verdict": verdict(cell),
         }
         for cell in compared

@@ -231,7 +231,7 @@ def _row(members: Sequence[Record], changes: Changes, metric: str, measured: Mea
         evaluate=_phase(cost.evaluate for cost in costs),
         mishaps=_mishaps(ordered),
         records=tuple(ordered),
-        provenance=provenance(trials, metric, summary.std if summary else 0.0),
+        provenance=provenance(trials, metric),
     )
 
 

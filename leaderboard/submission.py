@@ -11,15 +11,14 @@ from pathlib import Path
 from bench import records
 from bench.errors import BadFile, InvalidValue, MissingData
 from bench.lines import lines
-from bench.records import FINAL, Record
+from bench.records import Record
 from leaderboard import supersession
 from leaderboard.contributed_profiles import are_profiles, examine_profiles
 from leaderboard.contributed_sets import ARTIFACT, examine_sets
 from leaderboard.contribution import Entry, Examination
-from leaderboard.planned import unplanned
+from leaderboard.installed import RulesHash
 from leaderboard.provenance import Origin, origin
-from leaderboard.publish import RulesHash
-from leaderboard.validation import objection
+from leaderboard.validation import objections
 
 COMPANIONS = (".correct.jsonl", ".superseded")
 
@@ -57,8 +56,10 @@ def examine(
             if entry.published:
                 continue
             stored = correct.get(entry.record.id, ())
-            for sentence in _objections(entry, results, rules_hash, stored):
+            for sentence in objections(entry.record, rules_hash, stored):
                 outcome.add(entry.path, entry.line, sentence)
+            if astray := _astray(entry, results):
+                outcome.add(entry.path, entry.line, astray)
     examine_sets(artifacts, outcome)
     examine_profiles(profiles, outcome, results.parent, published.parent if published else None)
     outcome.faults.sort()
@@ -185,27 +186,8 @@ def _correct(
     return correct
 
 
-def _objections(
-    entry: Entry, results: Path, rules_hash: RulesHash, correct: Sequence[bytes]
-) -> Iterator[str]:
-    record, where = entry.record, entry.record.trial
-    if where.split != "test":
-        yield f"is of the {where.split} split; only results on the test split are published."
-    if record.status not in FINAL:
-        yield f"ended {record.status}, which another attempt may not; run it again."
-    if record.status == "ok" and not record.metrics:
-        yield "is ok but states no metric."
-    if record.environment.commit.endswith("-dirty"):
-        yield "was made from a checkout with uncommitted changes; commit them and run it again."
-    known = rules_hash(where.protocol, where.version, where.tier)
-    if known is None:
-        yield (
-            f"follows {where.protocol} v{where.version} ({where.tier}), which is not installed; "
-            f"contribute the protocol first."
-        )
-    elif against := objection(record, known, correct) or unplanned(record):
-        yield against
-    belongs = records.path_of(results, where, record.method.name)
+def _astray(entry: Entry, results: Path) -> str:
+    """Where a record of the results belongs that stands in the file of others."""
+    belongs = records.path_of(results, entry.record.trial, entry.record.method.name)
     inside = entry.path.resolve().is_relative_to(results.resolve())
-    if inside and entry.path.resolve() != belongs.resolve():
-        yield f"belongs in {belongs}."
+    return f"belongs in {belongs}." if inside and entry.path.resolve() != belongs.resolve() else ""

@@ -11,16 +11,16 @@ repetition, so n is the number of trials.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, get_args
 
-from bench.errors import InvalidValue, UnknownName
 from bench.planning import Rules
 from bench.recipes import Recipe
 from bench.records import Record
 from bench.specs import Budget, BudgetKind
-from bench.statistics import Comparison, holm, rank_groups, welch
+from bench.statistics import rank_groups
 from bench.trials import TIERS, TRACKS, Tier, Track
 from leaderboard.images import Correct, compare_images
 from leaderboard.installed import LoadRules, installed_rules
@@ -74,27 +74,6 @@ class Table:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class CellComparison:
-    """Two rows of one table and architecture, compared.
-
-    Attributes:
-        key: the table.
-        a: the first row.
-        b: the second row.
-        test: Welch's t-test of their values.
-        images: a paired bootstrap over the test images, where their correctness is stored.
-        adjusted_p: the larger p-value of the two, Holm-corrected over all cells compared together.
-    """
-
-    key: TableKey
-    a: Row
-    b: Row
-    test: Comparison
-    images: Comparison | None
-    adjusted_p: float | None
-
-
 def counted(records: Iterable[Record]) -> list[Record]:
     """Of each trial of the test split the one record that counts; ties go to the later one."""
     best: dict[str, Record] = {}
@@ -111,11 +90,17 @@ def _merit(record: Record) -> tuple[bool, str]:
     return record.status == "ok", record.time
 
 
+def keys(records: Iterable[Record]) -> list[TableKey]:
+    """What the tables are that these records fill, in a fixed order; no table is made for that."""
+    return _filled(map(_key, counted(records)))
+
+
 def tables(
     records: Iterable[Record],
     metric: str = "accuracy",
     correct: Correct | None = None,
     rules: LoadRules | None = None,
+    wanted: Callable[[TableKey], bool] | None = None,
 ) -> list[Table]:
     """Every table that these records fill, in a fixed order.
 
@@ -129,6 +114,8 @@ def tables(
             ask for a difference that other test images would show as well.
         rules: finds a protocol's rules, whose recipe a method's own row is trained by; the
             installed ones unless given.
+        wanted: whether a table is made; all are unless given. What is said of a table does not
+            depend on which others are made.
     """
     records, load = list(records), rules or installed_rules
     measured: dict[str, list[Record]] = defaultdict(list)
@@ -138,20 +125,27 @@ def tables(
     by_key: dict[TableKey, list[Record]] = defaultdict(list)
     for record in counted(records):
         by_key[_key(record)].append(record)
-    places: dict[TableKey, dict[Budget, list[Row]]] = defaultdict(dict)
-    for key, members in by_key.items():
+
+    @cache
+    def rows_of(key: TableKey) -> list[Row]:
         recipe = _recipe(load(key.protocol, key.version, key.protocol_hash, key.tier))
-        places[replace(key, budget=FULL)][key.budget] = rows(members, metric, measured, recipe)
-    filled: dict[TableKey, tuple[Row, ...]] = {}
-    for place, budgets in places.items():
-        ceilings = budgets.pop(FULL, [])
-        for budget, own in budgets.items() if budgets else [(FULL, [])]:
-            filled[replace(place, budget=budget)] = _arrange(own, ceilings, correct or {})
+        return rows(by_key.get(key, ()), metric, measured, recipe)
+
+    def table(key: TableKey) -> Table:
+        own = rows_of(key) if key.budget != FULL else []
+        arranged = _arrange(own, rows_of(replace(key, budget=FULL)), correct or {})
+        return Table(key=key, rows=arranged, warnings=warnings[key])
+
+    filled = _filled(by_key)
     warnings = _warnings(filled)
-    return [
-        Table(key=key, rows=filled[key], warnings=warnings[key])
-        for key in sorted(filled, key=lambda key: key.order)
-    ]
+    return [table(key) for key in filled if wanted is None or wanted(key)]
+
+
+def _filled(keys: Iterable[TableKey]) -> list[TableKey]:
+    """Keys of tables in order; ceilings have one of their own only where there is no other."""
+    found = set(keys)
+    below = {replace(key, budget=FULL) for key in found if key.budget != FULL}
+    return sorted(found - below, key=lambda key: key.order)
 
 
 def _recipe(rules: Rules | None) -> Mapping[str, Any]:
@@ -224,61 +218,3 @@ def _apart(digests: set[str], what: str, name: str) -> Iterable[str]:
             f"The {what} of {name} differ between records although the name is the same "
             f"(SHA-256 {short}); they are shown apart."
         )
-
-
-def compare(
-    found: Iterable[Table], a: str, b: str, correct: Correct | None = None
-) -> list[CellComparison]:
-    """Test two methods against each other wherever both have results.
-
-    Args:
-        found: the tables.
-        a: a row's title: a method, or a method with its changes as the tables show them.
-        b: another.
-        correct: packed per-image correctness by trial id.
-
-    Raises:
-        UnknownName: no row has that title.
-        InvalidValue: no table holds both on one architecture.
-    """
-    found = list(found)
-    titles = {row.title for table in found for row in table.rows}
-    for name in (a, b):
-        if name not in titles:
-            raise UnknownName("method with records", name, titles)
-    pairs = [
-        (table.key, first, second)
-        for table in found
-        for first in table.rows
-        for second in table.rows
-        if (first.title, second.title) == (a, b)
-        and first.architecture == second.architecture
-        and first.values
-        and second.values
-    ]
-    if not pairs:
-        raise InvalidValue(
-            f"No table holds results of both {a!r} and {b!r}; run both on one dataset and budget."
-        )
-    tests = [welch(first.values, second.values) for _, first, second in pairs]
-    images = [compare_images(first, second, correct or {}) for _, first, second in pairs]
-    larger = [_larger(test, over) for test, over in zip(tests, images, strict=True)]
-    adjusted = iter(holm([p for p in larger if p is not None]))
-    return [
-        CellComparison(
-            key=key,
-            a=first,
-            b=second,
-            test=test,
-            images=over,
-            adjusted_p=None if p is None else next(adjusted),
-        )
-        for (key, first, second), test, over, p in zip(pairs, tests, images, larger, strict=True)
-    ]
-
-
-def _larger(test: Comparison, images: Comparison | None) -> float | None:
-    """The p-value of a difference that must pass both tests."""
-    if test.p is None or images is None or images.p is None:
-        return test.p
-    return max(test.p, images.p)

@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from bench.errors import BenchError
 from bench.recipes import Recipe
-from bench.records import Record
+from bench.records import FINAL, Record
 from bench.trials import Distillation, Trial
 from leaderboard.images import fitting
+from leaderboard.installed import RulesHash
+from leaderboard.planned import unplanned
+
+
+def objections(record: Record, rules_hash: RulesHash, correct: Sequence[bytes]) -> Iterator[str]:
+    """Everything that speaks against publishing a record, each as the rest of a sentence.
+
+    Args:
+        record: the record.
+        rules_hash: the hashes of the installed protocols.
+        correct: all packed per-image correctness that is stored of its trial; one must fit.
+    """
+    where = record.trial
+    if where.split != "test":
+        yield f"is of the {where.split} split; only results on the test split are published."
+    if record.status not in FINAL:
+        yield f"ended {record.status}, which another attempt may not; run it again."
+    if record.status == "ok" and not record.metrics:
+        yield "is ok but states no metric."
+    if record.environment.commit.endswith("-dirty"):
+        yield "was made from a checkout with uncommitted changes; commit them and run it again."
+    known = rules_hash(where.protocol, where.version, where.tier)
+    if known is None:
+        yield (
+            f"follows {where.protocol} v{where.version} ({where.tier}), which is not installed; "
+            f"contribute the protocol first."
+        )
+    elif against := objection(record, known, correct) or unplanned(record):
+        yield against
 
 
 def objection(record: Record, rules_hash: str, correct: Sequence[bytes]) -> str:
-    """What speaks against publishing a record, as the rest of a sentence; ``""`` if nothing does.
+    """How a record contradicts its rules or itself, as the rest of a sentence; ``""`` if nowhere.
 
     Args:
         record: the record.

@@ -10,7 +10,7 @@ from bench.errors import BenchError
 from bench.records import Record
 from leaderboard import reproduce
 from leaderboard.rows import Row
-from leaderboard.site.boards import Board
+from leaderboard.site.boards import Board, rules_title
 from leaderboard.tables import Table
 
 
@@ -22,6 +22,28 @@ class Result:
     sheet: str
     row: Row
     command: str
+    remarks: tuple[str, ...]
+
+    @property
+    def place(self) -> str:
+        """``ipc-grid v1, quick tier, standard track: digits, ipc 1``."""
+        key = self.table.key
+        budget = "full" if self.row.ceiling else key.budget
+        return f"{rules_title(key)}: {key.dataset}, {budget}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reproduction:
+    """One command, with everything that it brings back.
+
+    Attributes:
+        command: ``bench run ...``.
+        places: the tables of its rows.
+        remarks: what the command does not say of them.
+    """
+
+    command: str
+    places: tuple[str, ...]
     remarks: tuple[str, ...]
 
 
@@ -58,6 +80,21 @@ class Method:
     missing: str
     results: tuple[Result, ...]
     entries: tuple[Entry, ...]
+
+    @property
+    def reproductions(self) -> list[Reproduction]:
+        """Each command once: it fills every row of a protocol that differs by the rules alone."""
+        groups: dict[str, list[Result]] = {}
+        for result in self.results:
+            groups.setdefault(result.command, []).append(result)
+        return [
+            Reproduction(
+                command=command,
+                places=tuple(dict.fromkeys(result.place for result in group)),
+                remarks=tuple(dict.fromkeys(text for result in group for text in result.remarks)),
+            )
+            for command, group in groups.items()
+        ]
 
     @property
     def lines(self) -> str:

@@ -13,9 +13,10 @@ from bench.lines import lines
 from bench.records import parse
 from bench.statistics import ALPHA, summarize
 from leaderboard import profile_files, reported, wording
+from leaderboard.comparisons import compare
 from leaderboard.site import links
 from leaderboard.site.claims import Finding, claims
-from leaderboard.tables import compare, tables
+from leaderboard.tables import tables
 from leaderboard.works import Work, works
 
 MIB = 2**20

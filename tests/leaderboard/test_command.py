@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -135,11 +136,12 @@ def test_no_records_at_all_are_missing_data(words: list[str]) -> None:
         assert isinstance(call(name, *words).exception, MissingData)
 
 
-def test_publish_reports_what_it_did(sample: MakeSample) -> None:
-    add("runs/records", sample("dc", [0.7], trial={"protocol": "elsewhere"}))
-    add("runs/records", sample("dc", [0.8]))
+def test_publish_reports_what_it_did(sample: MakeSample, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "installed_hash", lambda name, version, tier: "a" * 64)
+    add("runs/records", sample("dc", [0.7]))
+    add("runs/records", sample("herding", [0.8], trial={"protocol_hash": "b" * 64}))
     result = call("publish")
-    assert result.exit_code == 1  # the hash of the second is not that of the installed ipc-grid
+    assert result.exit_code == 1
     assert "1 published, 0 there already, 0 not for publication, 1 refused" in result.stdout
     assert "other rules than ipc-grid v1 (quick)" in result.stderr
     again = call("publish", "--json")
@@ -164,6 +166,72 @@ def test_compare_prints_a_verdict() -> None:
 
 def test_compare_refuses_a_method_without_records() -> None:
     assert isinstance(compare("dm", "rando").exception, BenchError)
+
+
+def test_compare_refuses_one_method_before_it_reads_anything() -> None:
+    error = compare("dm", "dm", "--results", "nowhere").exception
+    assert "'dm' cannot be compared with itself" in str(error)
+
+
+def test_a_choice_of_tables_narrows_the_family(sample: MakeSample) -> None:
+    for budget in (10, 50):
+        add("leaderboard/results", sample("dm", [0.70, 0.72], budget=budget))
+        add("leaderboard/results", sample("random", [0.71, 0.70], budget=budget))
+    assert {cell["family"] for cell in json.loads(compare("dm", "random", "--json").stdout)} == {3}
+    (cell,) = json.loads(compare("dm", "random", "--budget", "10", "--json").stdout)
+    assert (cell["budget"]["count"], cell["family"], cell["adjusted_p"]) == (10, 1, cell["p"])
+    assert "a family of 1" in compare("dm", "random", "--budget", "10").stdout
+
+
+CHOOSING = pytest.mark.parametrize(
+    "call", [partial(call, "show"), partial(compare, "dm", "random")]
+)
+
+
+@CHOOSING
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--tier", "huge"], "No tier named 'huge'"),
+        (["--track", "fast"], "No track named 'fast'"),
+        (["--budget", "many"], "many"),
+    ],
+)
+def test_what_can_be_refused_at_once_is_refused_before_reading(
+    call: Callable[..., Result], words: list[str], sentence: str
+) -> None:
+    error = call(*words, "--results", "nowhere").exception
+    assert isinstance(error, BenchError)
+    assert not isinstance(error, MissingData)
+    assert sentence in str(error)
+
+
+@CHOOSING
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--tier", "paper"], "No tier with records named 'paper'. Known: quick."),
+        (["--dataset", "digit"], "Did you mean 'digits'?"),
+        (["--budget", "10"], "No budget with records named 'ipc 10'."),
+    ],
+)
+def test_no_table_is_made_for_a_choice_that_holds_none(
+    call: Callable[..., Result],
+    words: list[str],
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("leaderboard.tables.rows", None)
+    assert sentence in str(call(*words).exception)
+
+
+@CHOOSING
+def test_a_pipe_is_no_narrow_terminal(
+    call: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    printed = call().stdout
+    assert 80 < max(map(len, printed.splitlines())) <= 160
 
 
 @pytest.mark.parametrize("name", ["build", "show", "publish", "schema"])

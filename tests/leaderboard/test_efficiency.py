@@ -296,9 +296,13 @@ def test_readers_of_trials_never_see_profiles(tmp_path: Path) -> None:
         (forecast(seconds_total=1.0), "another total"),
         (forecast(seconds_band=(2.0, 4.0)), "outside its band"),
         (forecast(peak_bytes=None), "without a peak"),
+        (
+            forecast(environment=ENVIRONMENT.model_copy(update={"commit": "c-dirty"})),
+            "uncommitted changes",
+        ),
     ],
 )
-def test_a_figure_that_contradicts_itself_is_refused(
+def test_a_figure_that_cannot_stand_is_refused(
     tmp_path: Path, record: ProfileRecord, words: str
 ) -> None:
     append(tmp_path / "runs", record)

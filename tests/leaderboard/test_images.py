@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from bench.records import Record
+from leaderboard.comparisons import compare
 from leaderboard.images import compare_images, fitting, image_counts
 from leaderboard.render import verdict
-from leaderboard.tables import compare, tables
+from leaderboard.tables import tables
 
 MakeRecord = Callable[..., Record]
 

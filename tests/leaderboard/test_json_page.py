@@ -19,6 +19,7 @@ from leaderboard.rerun import Repetition
 from leaderboard.submitting import _data
 from tests.leaderboard.profiles import forecast
 from tests.leaderboard.shapes import SHAPES, misfits
+from tests.test_json_page import HERE
 
 Sample = Callable[..., list[Record]]
 FILE = "runs/records/ipc-grid-v1/quick/digits/dm.jsonl"
@@ -70,8 +71,8 @@ def test_profile(bench: Any) -> None:
 
 
 def test_every_command_of_the_page_is_held_against_it() -> None:
-    """``check`` is in the tests of the gate."""
-    assert set(SHAPES) == {"check", "compare", "profile", "publish", "submit"}
+    """``check`` is in the tests of the gate, running and listing are in those of the command."""
+    assert set(SHAPES) == {"check", "compare", "profile", "publish", "submit"} | HERE
 
 
 @pytest.mark.parametrize(

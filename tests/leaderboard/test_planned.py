@@ -26,6 +26,8 @@ GRIDS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("merge", {}),
     ("merge", {"budgets": (Budget("ipc", 7),)}),
     ("redeploy", {"methods": ("dim",), "budgets": (Budget("inpc", 10),)}),
+    ("ipc-grid", {"methods": ("dm", "whole"), "precision": "bf16"}),
+    ("nas201", {"methods": ("dm",), "precision": "tf32"}),
 )
 
 
@@ -63,11 +65,22 @@ def test_other_trials_than_the_rules_plan_are_told() -> None:
         replace(trial, merged_seeds=(100,)),
         replace(trial, architecture="convnet-d2"),
         replace(trial, recipe=Recipe(epochs=9999)),
+        replace(trial, recipe=Recipe(epochs=9999, precision="bf16")),
         replace(trial, distillation=replace(trial.distillation, network="mlp")),
         replace(trial, distillation=replace(trial.distillation, parameters={"iterations": 5})),
     ):
         sentence = unplanned(record_of(other))
         assert sentence.startswith("is no trial that the rules of ipc-grid v1 (quick) plan")
+
+
+@pytest.mark.parametrize("stated", ["fp8", None, ["bf16"]], ids=str)
+def test_a_precision_that_there_is_not_is_told(stated: Any) -> None:
+    (trial, *_) = trials("ipc-grid", precision="bf16")
+    record = record_of(trial)
+    other = record.model_copy(
+        update={"id": "f" * 64, "recipe": record.recipe | {"precision": stated}}
+    )
+    assert "is no trial" in unplanned(other)
 
 
 def test_merged_seeds_must_be_those_of_the_rules() -> None:

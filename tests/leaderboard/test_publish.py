@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bench import records
+from bench.datasets import describe
+from bench.planning import Request, load_rules
 from bench.records import Record
 from bench.specs import Budget
+from leaderboard.installed import installed_hash
 from leaderboard.publish import Outcome, publish
 from leaderboard.reading import read
 from leaderboard.submission import examine
 from leaderboard.supersession import Supersession, name
+from tests.records import record_of
 
 MakeRecord = Callable[..., Record]
 
@@ -110,17 +116,56 @@ def test_other_rules_than_the_installed_ones_are_refused(
     assert "other rules than ipc-grid v1 (quick): hash bbbbbbbbbbbb, not aaaaaaaaaaaa" in sentence
 
 
-def test_rules_that_are_not_installed_must_agree_with_what_stands(
+def in_the_store(folders: Folders) -> list[str]:
+    """What ``bench submit`` says of the store's files."""
+    told = examine(list(records.files(folders.store)), folders.results, known_rules).faults
+    return [fault.sentence for fault in told]
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({"environment": {"commit": "c" * 40 + "-dirty"}}, "uncommitted changes"),
+        ({"trial": {"version": 2}}, "ipc-grid v2 (quick), which is not installed"),
+        ({"accuracy": None}, "states no metric"),
+    ],
+)
+def test_what_submit_refuses_is_not_published(
+    folders: Folders, record: MakeRecord, facts: dict[str, Any], words: str
+) -> None:
+    folders.add(record("dm", **{"accuracy": 0.5} | facts))
+    outcome = folders.publish()
+    assert (outcome.published, folders.results.exists()) == (0, False)
+    (refused,), (told,) = outcome.refused, in_the_store(folders)
+    assert words in told
+    assert refused.endswith(told)
+
+
+def test_everything_that_speaks_against_a_record_is_said_at_once(
     folders: Folders, record: MakeRecord
 ) -> None:
-    def make(seed: int, letter: str) -> Record:
-        return record("dm", 0.5, seed, trial={"version": 2, "protocol_hash": letter * 64})
+    folders.add(record("dm", None, environment={"commit": "c-dirty"}))
+    (refused,) = folders.publish().refused
+    assert refused.endswith(" It ".join(in_the_store(folders)))
+    assert " It was made from a checkout with uncommitted changes;" in refused
 
-    folders.add(make(0, "b"))
-    assert folders.publish().published == 1
-    folders.add(make(1, "c"), make(2, "b"))
-    outcome = folders.publish()
-    assert (outcome.published, len(outcome.refused)) == (1, 1)
+
+def test_a_trial_that_the_installed_rules_do_not_plan_is_not_published(folders: Folders) -> None:
+    rules = load_rules("ipc-grid", "quick")
+    request = Request(
+        methods=("dm",),
+        specs={"digits": describe("digits")},
+        checksums={"digits": "d" * 64},
+        seeds=1,
+        tracks=("standard",),
+    )
+    planned, *_ = rules.plan(request)
+    distilled = replace(planned.distillation, seed=777)
+    chosen = replace(planned, seed=777, distillation=distilled)
+    folders.add(record_of(planned, 0.5), record_of(chosen, 0.9))
+    outcome = publish(folders.store, folders.results, installed_hash)
+    assert [found.id for found in records.read_all(folders.results)] == [planned.id]
+    assert "is no trial that the rules of ipc-grid v1 (quick) plan" in outcome.refused[0]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from bench.records import Record
 from leaderboard import render
-from leaderboard.tables import compare, tables
+from leaderboard.comparisons import compare
+from leaderboard.tables import tables
 
 MakeRecord = Callable[..., Record]
 MakeSample = Callable[..., list[Record]]
@@ -30,7 +31,7 @@ def test_a_terminal_shows_what_the_page_shows(sample: MakeSample) -> None:
         "ipc-grid v1, quick tier, standard track: digits, ipc 1",
         "86.4 ± 1.0",
         "1.5 min",
-        "convnet-d2-w32, CPU Testium 9",
+        "convnet-d2-w32, n = 3, CPU Testium 9",
     ):
         assert part in text
 
@@ -89,6 +90,36 @@ def test_a_comparison_ends_in_a_verdict(
     assert cell["verdict"] == verdict
     assert cell["n"] == [len(dm), len(random)]
     assert verdict in printed(render.terminal_comparisons(compared))
+
+
+def test_what_all_comparisons_share_stands_below_them(sample: MakeSample) -> None:
+    dm, random = [0.60, 0.62], [0.40, 0.42]
+    shared = [*sample("dm", dm), *sample("random", random)]
+    again = [
+        record
+        for name, values in (("dm", dm), ("random", random))
+        for record in sample(name, values, trial={"protocol": "merge", "track": "native"})
+    ]
+    ten = [*sample("dm", [0.7, 0.8], budget=10), *sample("random", [0.5, 0.6], budget=10)]
+    text = printed(
+        render.terminal_comparisons(compare(tables([*shared, *again, *ten]), "dm", "random"))
+    )
+    head = next(line for line in text.splitlines() if "Difference" in line)
+    for name, shown in {"Budget": True, "Protocol": True, "Tier": False, "Dataset": False}.items():
+        assert (name in head) == shown
+    assert "ipc-grid v1, merge v1" in text
+    assert "standard, native" in text
+    assert "All of tier quick; dataset digits; architecture convnet-d2-w32" in text
+    assert "2 different pairs of samples; p (Holm) is corrected for a family of 2." in text
+
+
+def test_a_number_of_values_that_all_rows_share_stands_below_them(sample: MakeSample) -> None:
+    alike = [*sample("dm", [0.5, 0.6]), *sample("random", [0.4, 0.5])]
+    (table,) = tables(alike)
+    assert "n" not in [str(column.header) for column in render.terminal(table).columns]
+    assert "convnet-d2-w32, n = 2, CPU Testium 9" in printed(render.terminal(table))
+    (table,) = tables([*alike, *sample("dc", [0.4])])
+    assert "n" in [str(column.header) for column in render.terminal(table).columns]
 
 
 def test_a_comparison_shows_difference_interval_and_p(sample: MakeSample) -> None:

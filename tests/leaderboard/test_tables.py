@@ -11,14 +11,12 @@ from typing import Any
 
 import pytest
 
-from bench.errors import InvalidValue, UnknownName
 from bench.recipes import Recipe
 from bench.records import Cost, Costs, Record
 from bench.specs import Budget
-from bench.statistics import ALPHA
 from leaderboard import columns
 from leaderboard.rows import Mishap, Phase, Row
-from leaderboard.tables import compare, counted, tables
+from leaderboard.tables import counted, keys, tables
 from protocols.ipc_grid import IPC_GRID
 from tests.records import COSTS, ENVIRONMENT
 
@@ -319,34 +317,6 @@ def test_tables_do_not_depend_on_the_order_of_records(sample: MakeSample) -> Non
     assert tables(Random(0).sample(records, len(records))) == found
 
 
-def test_two_methods_are_compared_wherever_both_have_results(sample: MakeSample) -> None:
-    records = [
-        *sample("dm", [0.60, 0.62, 0.64]),
-        *sample("random", [0.40, 0.42, 0.44]),
-        *sample("dm", [0.70, 0.72], budget=10),
-        *sample("random", [0.71, 0.70], budget=10),
-        *sample("dm", [0.9], budget=50),
-    ]
-    one, ten = compare(tables(records), "dm", "random")
-    assert (one.key.budget.count, ten.key.budget.count) == (1, 10)
-    assert one.test.difference == pytest.approx(0.2)
-    assert one.test.p is not None
-    assert one.adjusted_p == pytest.approx(2 * one.test.p)
-    assert ten.adjusted_p == ten.test.p
-
-
-def test_a_comparison_without_a_test_leaves_the_others_alone(sample: MakeSample) -> None:
-    records = [
-        *sample("dm", [0.6]),
-        *sample("random", [0.4]),
-        *sample("dm", [0.70, 0.72], budget=10),
-        *sample("random", [0.61, 0.60], budget=10),
-    ]
-    one, ten = compare(tables(records), "dm", "random")
-    assert (one.test.p, one.adjusted_p) == (None, None)
-    assert ten.adjusted_p == ten.test.p
-
-
 ALL, HALF = b"\xff" * 25, b"\xf0" * 25
 """Which of 200 test images are right: every one, and every second half of a byte."""
 
@@ -359,51 +329,29 @@ def test_a_difference_beyond_doubt_makes_a_rank_among_many_methods(sample: MakeS
     assert [row.rank for row in table.rows] == [1] + [2] * 24
 
 
-def test_many_cells_compared_together_can_still_differ(sample: MakeSample) -> None:
-    budgets = range(1, 221)
-    best = [record for b in budgets for record in sample("best", [1.0] * 2, budget=b)]
-    other = [record for b in budgets for record in sample("other", [0.5] * 2, budget=b)]
-    correct = dict.fromkeys((r.id for r in best), ALL) | dict.fromkeys((r.id for r in other), HALF)
-    compared = compare(tables([*best, *other]), "best", "other", correct)
-    assert len(compared) == len(budgets)
-    assert all(cell.adjusted_p is not None and cell.adjusted_p < ALPHA for cell in compared)
-
-
-def test_a_comparison_the_other_way_around_says_the_same(record: MakeRecord) -> None:
-    draw = Random(0)
-    records, correct = [], {}
-    for method in ("a", "b"):
-        for seed in range(3):
-            bits = draw.randbytes(25)
-            right = sum(byte.bit_count() for byte in bits)
-            records.append(record(method, right / 200, seed))
-            correct[records[-1].id] = bits
-    found = tables(records)
-    (forth,), (back,) = compare(found, "a", "b", correct), compare(found, "b", "a", correct)
-    assert forth.images is not None
-    assert back.images == forth.images.swapped()
-    assert back.adjusted_p == pytest.approx(forth.adjusted_p)
-
-
-def test_changed_methods_are_compared_by_their_title(sample: MakeSample) -> None:
-    changed = {"iterations": 50, "lr_images": 1.0}
-    records = [
-        *sample("dm", [0.5, 0.6]),
-        *sample("dm", [0.3, 0.4], parameters=changed, preset="quick iterations=50"),
+def several(sample: MakeSample) -> list[Record]:
+    """Tables apart by dataset, budget and rules, one of them with a ceiling, one nothing else."""
+    return [
+        *sample("dm", [0.6, 0.7]),
+        *sample("random", [0.4, 0.3]),
+        *sample("dm", [0.8, 0.9], budget=10),
+        *sample("dm", [0.5, 0.6], dataset="mnist", trial={"protocol_hash": "b" * 64}),
+        *sample("whole", [0.9, 0.95], budget="full"),
+        *sample("whole", [0.9, 0.95], budget="full", dataset="svhn"),
     ]
-    (cell,) = compare(tables(records), "dm", "dm (iterations=50)")
-    assert cell.test.difference == pytest.approx(0.2)
 
 
-def test_comparing_an_unknown_method_suggests_the_nearest(sample: MakeSample) -> None:
-    with pytest.raises(UnknownName, match="Did you mean 'herding'"):
-        compare(tables(sample("herding", [0.5, 0.6])), "herdin", "herding")
+def test_what_tables_there_are_is_known_before_they_are_made(sample: MakeSample) -> None:
+    records = several(sample)
+    assert keys(records) == [table.key for table in tables(records)]
 
 
-def test_comparing_methods_that_never_meet_is_refused(sample: MakeSample) -> None:
-    found = tables([*sample("dm", [0.5]), *sample("random", [0.5], budget=10)])
-    with pytest.raises(InvalidValue, match="No table holds results of both 'dm' and 'random'"):
-        compare(found, "dm", "random")
+def test_a_table_made_alone_says_what_it_says_among_others(sample: MakeSample) -> None:
+    records = several(sample)
+    whole = tables(records)
+    assert any(table.warnings for table in whole)
+    for table in whole:
+        assert tables(records, wanted=table.key.__eq__) == [table]
 
 
 def test_the_board_imports_no_torch() -> None:

@@ -199,6 +199,32 @@ def test_a_method_page_tells_the_command_with_every_coordinate_and_change(
     ]
 
 
+def test_a_method_page_tells_each_command_once_below_all_that_it_fills(
+    sample: Sample, make_site: MakeSite
+) -> None:
+    cross = {"protocol": "cross-arch"}
+    made = sample("dm", [0.5, 0.6])
+    for architecture in ("mlp", "lenet", "resnet18"):
+        made += sample("dm", [0.5, 0.6], architecture=architecture, trial=cross)
+    for merged in ((), (100,)):
+        trial = {"protocol": "merge", "merged_seeds": merged}
+        made += sample("dm", [0.5, 0.6], trial=trial)
+    page = pages(make_site(made))["methods/dm.html"]
+    told = [text for _, text in page.texts if re.match(r"bench run|.* track: digits, ipc", text)]
+    assert told == [
+        "cross-arch v1, quick tier, standard track: digits, ipc 1",
+        "bench run --protocol cross-arch --tier quick --track standard --dataset digits --budget 1 "
+        "--method dm --seeds 2",
+        "ipc-grid v1, quick tier, standard track: digits, ipc 1",
+        "bench run --protocol ipc-grid --tier quick --track standard --dataset digits --budget 1 "
+        "--method dm --seeds 2",
+        "merge v1, quick tier, standard track: digits, ipc 1",
+        "merge v1, quick tier, standard track: digits, ipc 2",
+        "bench run --protocol merge --tier quick --track standard --dataset digits --budget 1 "
+        "--method dm --seeds 2",
+    ]
+
+
 def test_a_site_of_unknown_methods_and_data_says_so(sample: Sample, make_site: MakeSite) -> None:
     site = make_site(sample("made-up", [0.1, 0.2], dataset="nowhere"))
     assert b"No card:" in site["methods/made-up.html"]

@@ -6,7 +6,7 @@ import logging
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -25,8 +25,10 @@ Answer = tuple[str, Expected | None]
 
 def answers(
     asked: Sequence[Question], references: Mapping[str, str], data_root: Path | None, workers: int
-) -> Iterator[Answer]:
+) -> Generator[Answer]:
     """Make forecasts, one after another or side by side, and hand each out as it comes.
+
+    Close it where the rest is not wanted: processes in the midst of a forecast end at once.
 
     Args:
         asked: no two alike.
@@ -41,6 +43,7 @@ def answers(
         return
     # spawned, not forked: torch's threads do not survive a fork
     context = multiprocessing.get_context("spawn")
+    others = multiprocessing.active_children()
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin)
     try:
         work = {
@@ -51,6 +54,11 @@ def answers(
             yield work[done].key, done.result()
     except BrokenProcessPool:  # an adapter that crashes, or memory that ran out
         log.warning("A process that made forecasts died; what it had not made counts nothing.")
+    except BaseException:  # an interrupt, or nobody wants the rest
+        for process in multiprocessing.active_children():
+            if process not in others:
+                process.terminate()  # Python's exit would wait for the forecasts at work
+        raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 

@@ -23,6 +23,7 @@ from bench.relabelling import relabel
 from bench.specs import Budget, DatasetSpec
 from bench.statistics import Summary, summarize
 from bench.store import Store
+from bench.studies import counted
 from bench.trials import Distillation, Split, Tier
 
 if TYPE_CHECKING:
@@ -71,10 +72,11 @@ class Evaluation:
 
     def __repr__(self) -> str:
         interval = self.summary.interval
+        deviation = f" ± {100 * self.std:.1f}" if interval else ""
         low_high = f", 95 % [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]" if interval else ""
         return (
-            f"Evaluation({100 * self.mean:.1f} ± {100 * self.std:.1f} %{low_high}, "
-            f"{len(self.outcomes)} seeds, {self.network} on {self.dataset})"
+            f"Evaluation({100 * self.mean:.1f}{deviation} %{low_high}, "
+            f"{counted(len(self.outcomes), 'seed')}, {self.network} on {self.dataset})"
         )
 
 

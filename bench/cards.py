@@ -9,6 +9,7 @@ its dataclass defaults count.
 
 from __future__ import annotations
 
+import logging
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
@@ -22,10 +23,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench import plugins
-from bench.errors import BadFile, ContractError, InvalidValue, UnknownName
+from bench.errors import BadFile, BenchError, ContractError, InvalidValue, UnknownName
+from bench.parameters import check
 from bench.recipes import KnowledgeDistillation, Recipe
 from bench.specs import Budget, BudgetKind
 from bench.trials import TIERS, Tier, Track
+
+log = logging.getLogger(__name__)
 
 Scalar = bool | int | float | str
 LabelRule = Literal["hard", "soft", "learned"]
@@ -258,9 +262,13 @@ def resolve(
 ) -> Resolved:
     """Parameters of a method for one cell: card, then presets, then ``changes``.
 
+    The adapter is built from what was changed, so that it is refused now and not in the middle of
+    the work; presets alone import no adapter.
+
     Raises:
-        UnknownName: a change names no parameter of the method.
-        InvalidValue: a change has the wrong type, or is infinite or NaN.
+        UnknownName: a change names no parameter of the method, or is a name that nothing has.
+        InvalidValue: a change has the wrong type, is infinite or NaN, or is not allowed.
+        ContractError: the adapter does not take its parameters.
     """
     preset = {key: entry.value for key, entry in card(name).resolve(tier, dataset, budget).items()}
     values = dict(preset)
@@ -271,7 +279,19 @@ def resolve(
     changed = "".join(
         f" {key}={values[key]}" for key in sorted(values) if values[key] != preset[key]
     )
+    if changes:
+        _try(name, values)
     return Resolved(parameters=values, preset=f"{tier}{changed}")
+
+
+def _try(name: str, parameters: Mapping[str, Any]) -> None:
+    """Build an adapter to hear what it says of its parameters."""
+    try:
+        build(name, parameters)
+    except BenchError:
+        raise
+    except Exception as error:  # it shows again where the work is done, and is recorded there
+        log.debug("%s cannot be built: %r", name, error)
 
 
 def _like(current: Scalar, given: Any, where: str) -> Scalar:
@@ -289,7 +309,16 @@ def _like(current: Scalar, given: Any, where: str) -> Scalar:
             return str(given)
     except (ValueError, KeyError, OverflowError, TypeError):
         pass
-    raise InvalidValue(f"{where} is {given!r}; give a value of type {kind.__name__}.")
+    wanted = "a finite number" if _is_endless(given) else f"a value of type {kind.__name__}"
+    raise InvalidValue(f"{where} is {given!r}; give {wanted}.")
+
+
+def _is_endless(given: Any) -> bool:
+    """Whether ``given`` says an infinity or NaN."""
+    try:
+        return not isfinite(float(given))
+    except (ValueError, OverflowError, TypeError):
+        return False
 
 
 def native_track(
@@ -336,11 +365,14 @@ def build(name: str, parameters: Mapping[str, Any]) -> Any:
 
     Raises:
         ContractError: the adapter does not take them.
-        InvalidValue: the adapter refuses a value.
+        InvalidValue: a value is not allowed by its type, or refused by the adapter.
     """
     adapter = plugins.load("methods", name)
+    check(name, adapter, parameters)
     try:
         return adapter(**parameters)
+    except InvalidValue as error:
+        raise InvalidValue(f"The parameters of {name} cannot be: {error}") from error
     except TypeError as error:
         raise ContractError(
             f"The method {name!r} does not take its parameters: {error}."

@@ -15,10 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench import augment
-from bench.augment.differentiable import DifferentiableAugmentation
+from bench.augment.differentiable import DifferentiableAugmentation, DifferentiableName
 from bench.data import SyntheticSet
 from bench.matching import gradient_distance, matched_parameters, settle_batch_norm
 from bench.networks import Network
+from bench.parameters import Count, Init, Momentum, Rate
 from bench.recipes import Recipe
 from bench.task import Task
 from bench.training import Training
@@ -45,16 +46,16 @@ class Condensation:
     An adapter adds ``step``, which chooses the network and calls :meth:`condense`.
     """
 
-    iterations: int
-    outer_loops: int  # matchings along one network's training
-    inner_epochs: int  # epochs on the synthetic set between two matchings
-    lr_images: float
-    momentum: float
-    lr_student: float
-    batch_real: int  # real images per class and matching
-    batch_syn: int  # synthetic images in one student step
-    init: str  # "noise" or "real"
-    augmentation: str  # siamese while matching, per image while training
+    iterations: Count
+    outer_loops: Count  # matchings along one network's training
+    inner_epochs: Count  # epochs on the synthetic set between two matchings
+    lr_images: Rate
+    momentum: Momentum
+    lr_student: Rate
+    batch_real: Count  # real images per class and matching
+    batch_syn: Count  # synthetic images in one student step
+    init: Init
+    augmentation: DifferentiableName  # siamese while matching, per image while training
 
     @property
     def steps(self) -> int:

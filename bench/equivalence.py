@@ -2,12 +2,15 @@
 
 The same seeds are trained both ways on the same synthetic set; a pair of students shares its
 initial weights and every draw. The verdict is the 95 % t-interval of the paired differences: it
-must contain 0 and be narrower than ±0.5 points. Verdicts stand in the store, one file for each
-dataset, network, precision and strategy, and open the door to that precision in ``bench run``.
+must contain 0 and be narrower than ±0.5 points, and the reference must have learnt something: two
+ways that guess agree, whatever they compute. Verdicts stand in the store, one file for each
+dataset, network, precision and strategy, and open the door to that precision in ``bench run`` where
+they were reached by the same software on the same device.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,7 +19,7 @@ from typing import TYPE_CHECKING
 from bench.errors import BadFile, InvalidValue
 from bench.files import canonical_json, read_json, write_text
 from bench.recipes import Precision
-from bench.records import plain_name
+from bench.records import Environment, plain_name
 from bench.statistics import Interval, summarize
 
 if TYPE_CHECKING:
@@ -31,6 +34,9 @@ FEWEST_SEEDS = 20
 HALF_WIDTH = 0.005
 """The interval must be narrower than ± this: half a point of accuracy."""
 
+ENOUGH_EPOCHS = 300
+"""Epochs from which on a verdict counts for longer training too."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
@@ -43,6 +49,7 @@ class Verdict:
         strategy: of the faster way, as the engine chose it.
         epochs: of each student.
         images: in the synthetic set.
+        classes: how many there are to choose from.
         device: what both ways ran on.
         torch: its version.
         package: version of this distribution.
@@ -56,6 +63,7 @@ class Verdict:
     strategy: str
     epochs: int
     images: int
+    classes: int
     device: str
     torch: str
     package: str
@@ -73,11 +81,38 @@ class Verdict:
         return summarize(self.differences).interval or (-float("inf"), float("inf"))
 
     @property
-    def equivalent(self) -> bool:
-        """Enough seeds, and an interval around 0 that is narrow enough."""
+    def flaw(self) -> str:
+        """Why the two ways are not shown to be equivalent, as half a sentence; ``""`` if they are.
+
+        Where several things are wrong, the first that makes the others pointless.
+        """
+        reached, chance = summarize(self.reference).mean, 1 / self.classes
         low, high = self.interval
-        narrow = high - low < 2 * HALF_WIDTH
-        return len(self.reference) >= FEWEST_SEEDS and low <= 0 <= high and narrow
+        if len(self.reference) < FEWEST_SEEDS:
+            return f"{len(self.reference)} seeds are fewer than {FEWEST_SEEDS}"
+        if reached < _learnt(chance):
+            return (
+                f"the reference reached {100 * reached:.1f} %, too near to chance "
+                f"({100 * chance:.1f} %) to tell ways apart: train longer or on more images"
+            )
+        if not low <= 0 <= high:
+            return "the interval does not contain 0"
+        if high - low >= 2 * HALF_WIDTH:
+            return f"the interval is wider than ±{100 * HALF_WIDTH:g} points; give more seeds"
+        return ""
+
+    @property
+    def equivalent(self) -> bool:
+        """Enough seeds of students that learn, and an interval around 0 that is narrow enough."""
+        return not self.flaw
+
+
+def _learnt(chance: float) -> float:
+    """The accuracy from which on students have learnt something.
+
+    Twice chance; where that is much to ask, half the way from chance to all right.
+    """
+    return min(2 * chance, (1 + chance) / 2)
 
 
 def compare(
@@ -141,6 +176,7 @@ def compare(
         strategy=faster[0].strategy,
         epochs=recipe.epochs,
         images=len(images),
+        classes=test.spec.num_classes,
         device=here.device,
         torch=here.torch,
         package=here.package,
@@ -192,30 +228,50 @@ def _read(path: Path) -> Verdict:
         raise BadFile(f"{path} is no verdict ({error}); remove it and compare anew.") from error
 
 
-def require(trials: Iterable[Trial], store: Path, device: str) -> None:
+def require(trials: Iterable[Trial], store: Path, here: Environment) -> None:
     """Check that every precision but fp32 has been shown equivalent where it is to be used.
 
     Args:
-        trials: with their recipes' precision.
+        trials: with their recipes.
         store: whose verdicts count.
-        device: the name that records give to the device of the run.
+        here: the software and device of the run, as records state them.
 
     Raises:
-        InvalidValue: a dataset, network and precision without a verdict, or with a bad one.
+        InvalidValue: a dataset, network and precision without a verdict that counts.
     """
-    wanted = {
-        (trial.distillation.dataset, trial.architecture, trial.recipe.precision)
-        for trial in trials
-        if trial.recipe.precision != "fp32"
-    }
-    for dataset, network, precision in sorted(wanted):
-        found = verdicts(store, dataset, network)
-        if not any(v.precision == precision and v.device == device and v.equivalent for v in found):
-            raise InvalidValue(
-                f"{precision} is not shown equivalent for {network} on {dataset} on this device; "
-                f"`bench equivalence --precision {precision} --dataset {dataset} "
-                f"--network {network} --store {store}` finds out."
-            )
+    epochs: dict[tuple[str, str, Precision], int] = defaultdict(int)
+    for trial in trials:
+        if trial.recipe.precision != "fp32":
+            key = (trial.distillation.dataset, trial.architecture, trial.recipe.precision)
+            epochs[key] = max(epochs[key], min(trial.recipe.epochs, ENOUGH_EPOCHS))
+    for (dataset, network, precision), fewest in sorted(epochs.items()):
+        found = [one for one in verdicts(store, dataset, network) if one.precision == precision]
+        objections = [_objection(one, fewest, here) for one in found]
+        if not all(objections):
+            continue  # one that counts is enough
+        why = "".join(
+            f" The verdict on the strategy {one.strategy} does not count: {said}."
+            for one, said in zip(found, objections, strict=True)
+        )
+        raise InvalidValue(
+            f"{precision} is not shown equivalent for {network} on {dataset} on this device; "
+            f"`bench equivalence --precision {precision} --dataset {dataset} "
+            f"--network {network} --store {store}` finds out.{why}"
+        )
+
+
+def _objection(verdict: Verdict, epochs: int, here: Environment) -> str:
+    """Why a verdict does not count for students of so many ``epochs``; ``""`` if it does."""
+    if verdict.device != here.device:
+        return f"it was reached on another device, {verdict.device}"
+    if (verdict.torch, verdict.package) != (here.torch, here.package):
+        return (
+            f"it was reached with torch {verdict.torch} and version {verdict.package} of the "
+            f"suite; here are {here.torch} and {here.package}"
+        )
+    if verdict.epochs < epochs:
+        return f"its students were trained for {verdict.epochs} epochs, of {epochs} that count"
+    return verdict.flaw
 
 
 def _folder(store: Path, dataset: str, network: str) -> Path:

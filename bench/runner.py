@@ -184,7 +184,7 @@ def _check_precision(trials: Sequence[Trial], options: Options) -> None:
     from bench.environment import choose_device, describe
     from bench.equivalence import require
 
-    require(trials, options.store, describe(choose_device(options.device)).device)
+    require(trials, options.store, describe(choose_device(options.device)))
 
 
 def _check_strategy(
@@ -223,10 +223,21 @@ def _methods_of(rules: Rules) -> tuple[str, ...]:
 
 
 def _references(options: Options, rules: Rules) -> dict[str, tuple[str, DatasetSpec]]:
-    """For each dataset's name the text that loads it, and its spec."""
-    given = options.datasets or rules.default_datasets
-    specs = [(text, datasets.describe(text, data_root=options.data_root)) for text in given]
-    return {spec.name: (text, spec) for text, spec in specs}
+    """For each dataset's name the text that loads it, and its spec.
+
+    Raises:
+        InvalidValue: two texts for one name, of which only one could be run.
+    """
+    found: dict[str, tuple[str, DatasetSpec]] = {}
+    for text in options.datasets or rules.default_datasets:
+        spec = datasets.describe(text, data_root=options.data_root)
+        first, _ = found.setdefault(spec.name, (text, spec))
+        if first != text:
+            raise InvalidValue(
+                f"--dataset gives {spec.name} twice, as {first!r} and as {text!r}; "
+                f"give each dataset a name of its own."
+            )
+    return found
 
 
 def _checksum(reference: str, options: Options, read_data: bool) -> str:

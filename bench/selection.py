@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.augment import AugmentationName
 from bench.data import SyntheticSet
 from bench.experts import Expert
 from bench.networks import Network
+from bench.parameters import Count, Rate
 from bench.recipes import Recipe
 from bench.task import Task
 from bench.training import TEST_BATCH
@@ -27,7 +29,12 @@ class Selection:
         return 0
 
     def prepare(self, task: Task) -> Any:
-        """Nothing to prepare: the task is the state."""
+        """Nothing to prepare: the task is the state.
+
+        Raises:
+            NotApplicable: a class has fewer real images than the budget asks for.
+        """
+        task.require_real_images()
         return task
 
     def step(self, state: Any) -> Mapping[str, Tensor]:
@@ -51,9 +58,9 @@ class CoreSet(Selection):
     adapter adds ``select``.
     """
 
-    teacher_epochs: int
-    teacher_lr: float
-    teacher_augmentation: str
+    teacher_epochs: Count
+    teacher_lr: Rate
+    teacher_augmentation: AugmentationName
 
     @property
     def recipe(self) -> Recipe:
@@ -68,6 +75,7 @@ class CoreSet(Selection):
 
     def prepare(self, task: Task) -> Chooser:
         """Train or fetch the teacher of this seed."""
+        super().prepare(task)
         teacher = task.experts.teacher(task.network, self.recipe, task.seed)
         return Chooser(task=task, teacher=teacher)
 
@@ -80,7 +88,7 @@ class CoreSet(Selection):
         task, chosen = state.task, []
         for members in task.real.class_indices:
             seen = embed(state.teacher, task, members)
-            positions = self.select(seen, min(task.budget.count, len(members)))
+            positions = self.select(seen, task.budget.count)
             chosen.append(members[positions.cpu()])
         return task.real.subset(torch.cat(chosen))
 

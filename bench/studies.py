@@ -157,6 +157,11 @@ def size(count: float) -> str:
     return f"{count:.0f} B"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things: ``1 trial``, ``2 trials``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def _short(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 

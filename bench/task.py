@@ -71,17 +71,25 @@ class Task:
             return noise.to(self.device).requires_grad_()
         if init != "real":
             raise InvalidValue(f"init is {init!r}; give 'real' or 'noise'.")
-        fewest = min(len(members) for members in self.real.class_indices)
-        if fewest < self.budget.count:
-            raise NotApplicable(
-                f"cannot start from {self.budget.count} real images per class: "
-                f"a class of {self.spec.name} has {fewest}"
-            )
+        self.require_real_images()
         drawn = [
             self.real.draw_class(label, self.budget.count, self.rng)
             for label in range(self.spec.num_classes)
         ]
         return torch.cat(drawn).requires_grad_()
+
+    def require_real_images(self) -> None:
+        """What a method that hands over real images, or starts from them, asks before any work.
+
+        Raises:
+            NotApplicable: a class has fewer real images than the budget asks for.
+        """
+        fewest = min(len(members) for members in self.real.class_indices)
+        if fewest < self.budget.count:
+            raise NotApplicable(
+                f"cannot take {self.budget.count} real images per class: "
+                f"a class of {self.spec.name} has {fewest}"
+            )
 
     def of_class(self, images: Tensor, label: int) -> Tensor:
         """The synthetic images of one class, ``(ipc, C, H, W)``: a view of ``images``."""

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from bench import augment, networks
-from bench.augment.differentiable import DifferentiableAugmentation
+from bench.augment.differentiable import DifferentiableAugmentation, DifferentiableName
 from bench.data import SyntheticSet
 from bench.errors import InvalidValue
 from bench.experts import Expert
 from bench.networks import Network
+from bench.parameters import Count, CountOrZero, Init, Momentum, Rate, RateOrZero
 from bench.randomness import choose
 from bench.recipes import Recipe
 from bench.sharpness import Sharpness
@@ -92,28 +93,44 @@ class TrajectoryMatching:
     expert's parameters at an epoch drawn from [``min_start_epoch``, ``max_start_epoch``) and
     compares with the expert ``expert_epochs`` later. ``lr_student`` is the learned learning rate's
     start. A step whose loss exceeds ``loss_limit`` changes nothing (0: no limit).
+
+    Raises:
+        InvalidValue: segments reach beyond the experts' last epoch, or none may start.
     """
 
-    iterations: int
-    matching_steps: int
-    expert_epochs: int
-    min_start_epoch: int
-    max_start_epoch: int
-    batch_syn: int  # synthetic images in one student step; 0 for all
-    lr_images: float
-    lr_learning_rate: float
-    lr_student: float
-    momentum: float  # of images and learning rate
-    loss_limit: float
+    iterations: Count
+    matching_steps: Count
+    expert_epochs: Count
+    min_start_epoch: CountOrZero
+    max_start_epoch: Count
+    batch_syn: CountOrZero  # synthetic images in one student step; 0 for all
+    lr_images: Rate
+    lr_learning_rate: RateOrZero  # 0: the student's rate stays as it is
+    lr_student: Rate
+    momentum: Momentum  # of images and learning rate
+    loss_limit: RateOrZero
     gradient: Gradient
-    init: str
-    augmentation: str
-    experts: int
-    teacher_epochs: int
-    teacher_lr: float
-    teacher_batch: int
-    sharpness_rho: float  # 0 for experts trained by plain SGD
-    sharpness_alpha: float
+    init: Init
+    augmentation: DifferentiableName
+    experts: Count
+    teacher_epochs: Count
+    teacher_lr: Rate
+    teacher_batch: Count
+    sharpness_rho: RateOrZero  # 0 for experts trained by plain SGD
+    sharpness_alpha: RateOrZero
+
+    def __post_init__(self) -> None:
+        if self.max_start_epoch - 1 + self.expert_epochs > self.teacher_epochs:
+            raise InvalidValue(
+                f"Segments of {self.expert_epochs} epochs that start before epoch "
+                f"{self.max_start_epoch} reach beyond experts of {self.teacher_epochs} epochs; "
+                f"raise teacher_epochs, or lower max_start_epoch or expert_epochs."
+            )
+        if self.min_start_epoch >= self.last_start_epoch(0):
+            raise InvalidValue(
+                f"min_start_epoch is {self.min_start_epoch}; give less than "
+                f"{self.last_start_epoch(0)}, where the window of start epochs ends at first."
+            )
 
     @property
     def steps(self) -> int:
@@ -144,26 +161,12 @@ class TrajectoryMatching:
         return task.experts.trajectory(task.network, self.recipe, index, self.sharpness)
 
     def wanted_experts(self, network: str, seed: int) -> list[Expert]:
-        """The pool that segments are drawn from, the same for every distillation seed.
-
-        Raises:
-            InvalidValue: segments reach beyond the experts' last epoch.
-        """
-        if self.max_start_epoch - 1 + self.expert_epochs > self.teacher_epochs:
-            raise InvalidValue(
-                f"Segments of {self.expert_epochs} epochs that start before epoch "
-                f"{self.max_start_epoch} reach beyond experts of {self.teacher_epochs} epochs; "
-                f"raise teacher_epochs or lower max_start_epoch."
-            )
+        """The pool that segments are drawn from, the same for every distillation seed."""
         recipe, sharpness = self.recipe, self.sharpness
         return [Expert(network, recipe, index, sharpness) for index in range(self.experts)]
 
     def prepare(self, task: Task) -> MatchingState:
-        """Train or fetch the experts; start from real images or noise.
-
-        Raises:
-            InvalidValue: segments reach beyond the experts' last epoch.
-        """
+        """Train or fetch the experts; start from real images or noise."""
         task.experts.train(self.wanted_experts(task.network, task.seed))
         images, labels = self.start(task)
         rate = torch.tensor(self.lr_student, device=task.device)

@@ -14,17 +14,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from bench import augment
-from bench.augment.differentiable import DifferentiableAugmentation
+from bench.augment.differentiable import DifferentiableAugmentation, DifferentiableName
 from bench.data import SyntheticSet
-from bench.errors import InvalidValue, UnknownName
+from bench.errors import InvalidValue
 from bench.experts import Expert
 from bench.networks import Network
+from bench.parameters import Count, CountOrZero, Init, Momentum, OneOf, Rate, RateOrZero, Share
 from bench.recipes import Recipe
 from bench.task import Task
 from bench.teachers import TeacherPool, soft_labels
@@ -80,37 +82,30 @@ class AdversarialState:
 class AdversarialPredictionMatching:
     """Move images to where students trained on them still disagree with their teacher."""
 
-    iterations: int  # R, rounds
-    experts: int  # teachers to draw from
-    teacher_epochs: int
-    teacher_lr: float
-    student_epochs: int  # E
-    checkpoints: int  # K, students stored along one training
-    reuse: int  # rounds that one teacher and its students serve
-    lr_student: float  # η
-    batch_syn: int  # synthetic images in one student step
-    mini_batch: int  # B, images drawn for a round; 0 for all
-    segment: int  # images processed at once; memory against time, the same update
-    objective: str  # "log-distance" or "distance"
-    cross_entropy: float  # α, weight of the teacher's cross-entropy
-    lr_images: float  # γ
-    lr_images_decay: float  # factor for the second half of the rounds
-    momentum: float
-    init: str  # "real" or "noise"
-    augmentation: str  # of teachers and students in training
+    iterations: Count  # R, rounds
+    experts: Count  # teachers to draw from
+    teacher_epochs: Count
+    teacher_lr: Rate
+    student_epochs: Count  # E
+    checkpoints: Count  # K, students stored along one training
+    reuse: Count  # rounds that one teacher and its students serve
+    lr_student: Rate  # η
+    batch_syn: Count  # synthetic images in one student step
+    mini_batch: CountOrZero  # B, images drawn for a round; 0 for all
+    segment: Count  # images processed at once; memory against time, the same update
+    objective: Annotated[str, OneOf(OBJECTIVES)]
+    cross_entropy: RateOrZero  # α, weight of the teacher's cross-entropy
+    lr_images: Rate  # γ
+    lr_images_decay: Share  # factor for the second half of the rounds
+    momentum: Momentum
+    init: Init
+    augmentation: DifferentiableName  # of teachers and students in training
 
     def __post_init__(self) -> None:
-        if self.objective not in OBJECTIVES:
-            raise UnknownName("objective", self.objective, OBJECTIVES)
-        if not 1 <= self.checkpoints <= self.student_epochs:
+        if self.checkpoints > self.student_epochs:
             raise InvalidValue(
-                f"checkpoints is {self.checkpoints}; give at least 1 and at most as many as there "
-                f"are student_epochs, {self.student_epochs}."
-            )
-        if min(self.experts, self.reuse, self.segment) < 1 or self.mini_batch < 0:
-            raise InvalidValue(
-                f"experts, reuse and segment must be at least 1 and mini_batch at least 0; given "
-                f"{self.experts}, {self.reuse}, {self.segment} and {self.mini_batch}."
+                f"checkpoints is {self.checkpoints}; give at most as many as there are "
+                f"student_epochs, {self.student_epochs}."
             )
 
     @property

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from bench.networks import Network
+from bench.parameters import Count, CountOrZero, Momentum, RateOrZero
 from bench.task import Task
 from bench.training import TEST_BATCH
 from bench.trajectories import Descent, MatchingState, TrajectoryMatching
@@ -24,11 +25,13 @@ from bench.trajectories import Descent, MatchingState, TrajectoryMatching
 class DifficultyAligned(TrajectoryMatching):
     """MTT on a window of epochs that fits the budget, with labels learned through their logits."""
 
-    initial_last_epoch: int  # T; the window ends here at first and at max_start_epoch (T⁺) at last
-    expansion_interval: int  # iterations after which the window grows by an epoch; 0: T⁺ at once
-    lr_labels: float
-    momentum_labels: float
-    label_experts: int  # experts whose logits are averaged into the initial labels
+    # T; the window ends here at first and at max_start_epoch (T⁺) at last
+    initial_last_epoch: Count
+    # iterations after which the window grows by an epoch; 0: T⁺ at once
+    expansion_interval: CountOrZero
+    lr_labels: RateOrZero
+    momentum_labels: Momentum
+    label_experts: Count  # experts whose logits are averaged into the initial labels
 
     def last_start_epoch(self, iteration: int) -> int:
         """The floating end of the window (section 3.2)."""
@@ -44,7 +47,12 @@ class DifficultyAligned(TrajectoryMatching):
         return state
 
     def start(self, task: Task) -> tuple[Tensor, Tensor]:
-        """Random images of each class that the experts get right, with their logits."""
+        """Random images of each class that the experts get right, with their logits.
+
+        Raises:
+            NotApplicable: a class has fewer real images than the budget asks for.
+        """
+        task.require_real_images()
         teachers = [
             task.experts.teacher(task.network, self.recipe, index, self.sharpness)
             for index in range(self.label_experts)

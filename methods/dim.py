@@ -17,24 +17,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench import augment
+from bench import augment, networks
 from bench.adversarial import Gan, generator_loss
-from bench.augment.differentiable import DifferentiableAugmentation
+from bench.augment.differentiable import DifferentiableAugmentation, DifferentiableName
 from bench.augment.families import Cutout
 from bench.errors import InvalidValue, NotApplicable
 from bench.generators import SyntheticGenerator, from_signed, to_signed
 from bench.networks.gan import GanShape
+from bench.parameters import Count, CountOrZero, OneOf, Rate, RateOrZero
 from bench.randomness import choose
 from bench.recipes import Recipe
 from bench.task import Task
 from bench.training import Training
-
-MATCHED = ("logits", "log-softmax")
 
 
 @dataclass(kw_only=True)
@@ -51,28 +51,37 @@ class DistillingState:
 class DistillIntoModel:
     """Train a conditional GAN; then match logits of real and generated images as well."""
 
-    width: int
-    latent: int  # numbers that an image is generated from, the one-hot label among them
-    gan_epochs: int  # N: epochs before matching starts
-    matching_epochs: int  # Q; 0 for a conditional GAN
-    batch_real: int  # B
-    lr_generator: float  # and of the discriminator
-    lr_matching: float  # the same once matching has started
-    matching_weight: float  # λ
-    matched: str  # "logits" (equation 5) or "log-softmax"
+    width: Count
+    latent: Count  # numbers that an image is generated from, the one-hot label among them
+    gan_epochs: CountOrZero  # N: epochs before matching starts
+    matching_epochs: CountOrZero  # Q; 0 for a conditional GAN
+    batch_real: Count  # B
+    lr_generator: Rate  # and of the discriminator
+    lr_matching: Rate  # the same once matching has started
+    matching_weight: RateOrZero  # λ
+    matched: Annotated[str, OneOf(["logits", "log-softmax"])]  # equation 5; as released
     pool: str  # networks beside the task's own, with bars between them
-    student_steps: int  # steps of the drawn network on real images before each of the generator
-    lr_student: float
-    augmentation: str  # of the drawn network's training; matching cuts out a square as well
+    # steps of the drawn network on real images before each of the generator
+    student_steps: CountOrZero
+    lr_student: Rate
+    # of the drawn network's training; matching cuts out a square as well
+    augmentation: DifferentiableName
 
     def __post_init__(self) -> None:
-        if self.matched not in MATCHED:
-            raise InvalidValue(f"matched is {self.matched!r}; give {' or '.join(MATCHED)}.")
+        if not self.steps:
+            raise InvalidValue("gan_epochs and matching_epochs are both 0; raise one of them.")
+        for name in self._others:
+            networks.parse(name)
 
     @property
     def steps(self) -> int:
         """One epoch of the real images a step."""
         return self.gan_epochs + self.matching_epochs
+
+    @property
+    def _others(self) -> tuple[str, ...]:
+        """The networks of the pool beside the task's own."""
+        return tuple(filter(None, self.pool.split("|")))
 
     def prepare(self, task: Task) -> DistillingState:
         """A fresh GAN.
@@ -132,7 +141,7 @@ class DistillIntoModel:
     def draw_student(self, state: DistillingState) -> Training:
         """A fresh network of the pool, to be trained on real images along the epoch."""
         task = state.task
-        names = [task.network, *filter(None, self.pool.split("|"))]
+        names = [task.network, *self._others]
         return Training(
             network=task.fresh_network(names[choose(len(names), task.rng)]),
             source=task.real,

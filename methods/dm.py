@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from bench import augment
-from bench.augment.differentiable import DifferentiableAugmentation
+from bench.augment.differentiable import DifferentiableAugmentation, DifferentiableName
 from bench.data import SyntheticSet
 from bench.networks import Network
+from bench.parameters import Count, Init, Momentum, Rate
 from bench.task import Task
 
 
@@ -35,13 +36,13 @@ class MatchingState:
 class DistributionMatching:
     """Match class means of real and synthetic features under random, untrained networks."""
 
-    iterations: int
-    lr_images: float
-    momentum: float
-    batch_real: int  # real images per class and iteration
-    segment: int  # images processed at once; memory against time, the same gradient
-    init: str  # "real" or "noise"
-    augmentation: str  # "dsa" or "none"
+    iterations: Count
+    lr_images: Rate
+    momentum: Momentum
+    batch_real: Count  # real images per class and iteration
+    segment: Count  # images processed at once; memory against time, the same gradient
+    init: Init
+    augmentation: DifferentiableName
 
     @property
     def steps(self) -> int:

@@ -18,9 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench import augment
-from bench.augment import Augmentation
+from bench.augment import Augmentation, AugmentationName
 from bench.data import SyntheticSet
 from bench.networks import Network
+from bench.parameters import Count, Rate
 from bench.recipes import Recipe
 from bench.task import Task
 from bench.training import learning_rate
@@ -77,9 +78,9 @@ class ForgettingState:
 class Forgetting:
     """Rank each class by forgetting events along one training on real images."""
 
-    teacher_epochs: int
-    teacher_lr: float
-    teacher_augmentation: str
+    teacher_epochs: Count
+    teacher_lr: Rate
+    teacher_augmentation: AugmentationName
 
     @property
     def steps(self) -> int:
@@ -93,7 +94,12 @@ class Forgetting:
         )
 
     def prepare(self, task: Task) -> ForgettingState:
-        """A fresh network and an empty history."""
+        """A fresh network and an empty history.
+
+        Raises:
+            NotApplicable: a class has fewer real images than the budget asks for.
+        """
+        task.require_real_images()
         network, recipe = task.fresh_network(), self._recipe
         optimizer = torch.optim.SGD(
             network.parameters(),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bench.parameters import Share
 from bench.task import Task
 from bench.trajectories import MatchingState, TrajectoryMatching
 
@@ -18,7 +19,7 @@ from bench.trajectories import MatchingState, TrajectoryMatching
 class FlatTrajectories(TrajectoryMatching):
     """MTT on flat expert trajectories; x̄ ← d x̄ + (1 - d) x after each step is handed over."""
 
-    ema: float  # d
+    ema: Share  # d
 
     def prepare(self, task: Task) -> MatchingState:
         """MTT's start; the running mean begins at the initial images."""

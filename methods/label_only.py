@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bench.augment import AugmentationName
 from bench.data import SyntheticSet
+from bench.parameters import Count, Rate
 from bench.recipes import Recipe
 from bench.selection import Chooser, Selection
 from bench.task import Task
@@ -20,13 +22,14 @@ from bench.teachers import TeacherPool, soft_labels
 class LabelOnly(Selection):
     """Draw ``ipc`` real images of each class and label them with one teacher's logits."""
 
-    experts: int  # teachers to draw from
-    teacher_epochs: int
-    teacher_lr: float
-    teacher_augmentation: str
+    experts: Count  # teachers to draw from
+    teacher_epochs: Count
+    teacher_lr: Rate
+    teacher_augmentation: AugmentationName
 
     def prepare(self, task: Task) -> Chooser:
         """Train or fetch a teacher drawn from the pool."""
+        super().prepare(task)
         recipe = Recipe(
             epochs=self.teacher_epochs, lr=self.teacher_lr, augmentation=self.teacher_augmentation
         )

@@ -14,12 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 from torch import Generator, Tensor
 
 from bench.condensation import Condensation, CondensationState
-from bench.errors import InvalidValue, NotApplicable
+from bench.errors import NotApplicable
 from bench.networks import parse
+from bench.parameters import CountOrZero, Range, Share
 from bench.randomness import choose
 from bench.task import Task
 
@@ -56,20 +58,11 @@ def other_network(main: str, norm: str, activation: str, pooling: str, depth: in
 class ModelPool(Condensation):
     """Gradient matching under networks from a pool in which one is the main network."""
 
-    main_probability: float
-    pool_after: int  # iterations that the main network has to itself
-    pool_depth: int  # blocks of the other networks, 1 to 4; 0: as many as the main network
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.main_probability <= 1:
-            raise InvalidValue(
-                f"main_probability is {self.main_probability}; give a probability from 0 to 1."
-            )
-        if self.pool_after < 0 or not 0 <= self.pool_depth <= 4:
-            raise InvalidValue(
-                f"pool_after is {self.pool_after} and pool_depth {self.pool_depth}; give a number "
-                f"of iterations, and 1 to 4 blocks or 0 for as many as the main network."
-            )
+    main_probability: Share
+    pool_after: CountOrZero  # iterations that the main network has to itself
+    pool_depth: Annotated[
+        int, Range(0, 4)
+    ]  # blocks of the other networks, 1 to 4; 0: as many as the main network
 
     def prepare(self, task: Task) -> CondensationState:
         """Start as DC does.

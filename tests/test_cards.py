@@ -201,12 +201,8 @@ def test_changes_take_the_type_of_what_they_change(key: str, given: Any, value: 
         ("steps_taken", "5.5"),
         ("steps_taken", "many"),
         ("steps_taken", True),
-        ("steps_taken", "inf"),
-        ("steps_taken", "nan"),
         ("steps_taken", None),
         ("rate", "fast"),
-        ("rate", "nan"),
-        ("rate", "inf"),
         ("rate", False),
         ("rate", [1]),
         ("fast", "yes"),
@@ -216,6 +212,14 @@ def test_changes_take_the_type_of_what_they_change(key: str, given: Any, value: 
 @pytest.mark.usefixtures("stranger")
 def test_changes_of_another_type_are_refused(key: str, given: Any) -> None:
     with pytest.raises(InvalidValue, match=rf"ours\.{key} is .*; give a value of type"):
+        cards.resolve("ours", "paper", "digits", ONE, {key: given})
+
+
+@pytest.mark.parametrize("given", ["inf", "-Infinity", "nan", float("nan")])
+@pytest.mark.parametrize("key", ["steps_taken", "rate"])
+@pytest.mark.usefixtures("stranger")
+def test_numbers_are_finite(key: str, given: Any) -> None:
+    with pytest.raises(InvalidValue, match=rf"ours\.{key} is .*; give a finite number\."):
         cards.resolve("ours", "paper", "digits", ONE, {key: given})
 
 

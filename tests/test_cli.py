@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,14 @@ SMALL = ["run", "--method", "random", "--budget", "1", "--seeds", "2", "--track"
         (["run", "--set", "dm.lr_image=1"], "Did you mean 'lr_images'?"),
         (["run", "--set", "dm.lr_images=fast"], "give a value of type float"),
         (["run", "--set", "nonsense"], "method.parameter=value"),
+        (["run", "--set", "iterations=5"], "put it before: method.iterations=5"),
+        (["run", "-m", "dm,dc", "--set", "iterations=5"], "put it before: dm.iterations=5"),
+        (["run", "-m", "dm", "--set", "lr_image=1"], "Did you mean 'lr_images'?"),
+        (["run", "--set", ".iterations=5"], "method.parameter=value"),
+        (
+            ["run", "--set", "dm.iterations=5", "--set", "dm.iterations=6"],
+            "--set gives dm.iterations twice, 5 and 6; give it once",
+        ),
         (["run", "--sweep", "dm.lr_images=1,2"], "ipc-grid takes no --sweep; leave it out"),
         (["run", "--network", "mlp"], "ipc-grid takes no --network; leave it out"),
         ([*ABLATION, "--sweep", "lr_images=1,2"], "put it before: method.lr_images=1,2"),
@@ -151,6 +160,80 @@ def test_failed_trial_is_exit_1_and_others_go_on(
     assert "whole" in out
 
 
+def test_a_trial_that_went_wrong_before_is_exit_1_too(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bench.errors import Diverged
+    from methods.random_real import RandomReal
+
+    def diverge(self: RandomReal, state: object) -> None:
+        raise Diverged("the images are NaN")
+
+    monkeypatch.setattr(RandomReal, "result", diverge)
+    for now in ("2 trials run now", "Nothing was left to do"):
+        code, out, _ = bench(*SMALL, "--jobs", "1")
+        assert code == 1
+        assert f"{now}; " in out
+        assert "random: 2 × diverged, the images are NaN." in out
+        assert "2 of 2 trials went wrong" in out
+    code, out, _ = bench(*SMALL, "--json")
+    assert code == 1
+    assert json.loads(out)["mishaps"] == ["random: 2 × diverged, the images are NaN."]
+
+
+def test_an_interrupted_run_says_what_stands(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench import runner
+
+    monkeypatch.setattr(runner, "execute", interrupted_after_one(runner.execute))
+    code, _, err = bench(*SMALL, "--jobs", "1")
+    assert code == 130
+    assert err.endswith("Interrupted; 1 of 2 trials is recorded, the same command goes on.\n")
+
+
+def interrupted_after_one(execute: Any) -> Any:
+    """``runner.execute`` by a user who interrupts it when the first trial has ended."""
+    from bench.worker import Finished
+
+    def stopped(plan: Any, handle: Any, estimates: Any = None) -> Any:
+        def then_stop(event: Any) -> None:
+            handle(event)
+            if isinstance(event, Finished):
+                raise KeyboardInterrupt
+
+        return execute(plan, then_stop, estimates)
+
+    return stopped
+
+
+def test_two_datasets_of_one_name_are_refused(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench import datasets
+
+    own = replace(datasets.describe("digits"), name="mine")
+    monkeypatch.setattr(datasets, "describe", lambda *_, **__: own)
+    code, out, err = bench("run", "--dataset", "mine=x", "--dataset", "mine=y")
+    assert (code, out) == (2, "")
+    assert "--dataset gives mine twice, as 'mine=x' and as 'mine=y'" in err
+
+
+def test_any_command_says_that_it_was_interrupted(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bench import datasets
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(datasets, "facts", interrupt)
+    assert bench("data", "status") == (130, "", "Interrupted.\n")
+
+
+@pytest.mark.parametrize("command", ["check", "compare", "submit"])
+def test_commands_of_plugins_offer_no_completion_of_their_own(bench: Any, command: str) -> None:
+    code, out, _ = bench(command, "--help")
+    assert code == 0
+    assert "completion" not in out
+
+
 @pytest.mark.parametrize("kind", ["methods", "protocols", "datasets", "networks"])
 def test_lists_are_json_too(bench: Any, kind: str) -> None:
     code, out, _ = bench("list", kind, "--json")
@@ -161,7 +244,7 @@ def test_lists_are_json_too(bench: Any, kind: str) -> None:
 def test_export_and_evaluate_read_what_was_distilled(bench: Any, tmp_path: Path) -> None:
     bench(*SMALL, "--jobs", "1")
     artifact = next((tmp_path / "runs" / "artifacts").glob("*.safetensors"))
-    code, out, _ = bench("export", str(artifact), "--to", "parquet", "-o", "set.parquet")
+    code, out, _ = bench("export", str(artifact), "--to", "parquet", "-o", "set")
     assert (code, out) == (0, "set.parquet\n")
     score = ["--dataset", "digits", "--seeds", "1", "--epochs", "2", "--json"]
     ours, theirs = (bench("evaluate", text, *score) for text in (str(artifact), "set.parquet"))

@@ -12,7 +12,7 @@ import torch
 
 from bench import api, artifacts, cards
 from bench.distillation import distill
-from bench.errors import ContractError, InvalidValue, NotApplicable
+from bench.errors import ContractError, InvalidValue, NotApplicable, UnknownName
 from bench.generators import SyntheticGenerator
 from bench.randomness import generator
 from bench.recipes import Recipe
@@ -71,9 +71,14 @@ def test_whitened_pixels_are_not_generated(tmp_path: Path) -> None:
         distill(adapter(), replace(given, real=replace(given.real, preprocessing=space)))
 
 
-def test_an_unknown_distance_is_refused() -> None:
-    with pytest.raises(InvalidValue, match="matched is 'l1'; give logits or log-softmax"):
-        adapter(matched="l1")
+def test_a_generator_is_trained_for_an_epoch_at_least() -> None:
+    with pytest.raises(InvalidValue, match="gan_epochs and matching_epochs are both 0"):
+        adapter(gan_epochs=0, matching_epochs=0)
+
+
+def test_a_pool_of_unknown_networks_is_refused() -> None:
+    with pytest.raises(UnknownName, match="'resnet-9'"):
+        adapter(pool="resnet18-bn|resnet-9")
 
 
 def test_a_generator_for_another_budget_breaks_the_contract(tmp_path: Path) -> None:

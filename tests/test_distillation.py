@@ -174,10 +174,16 @@ def test_more_images_than_the_budget_break_the_contract(
         run(method, tmp_path)
 
 
-def test_starting_from_more_real_images_than_there_are_does_not_apply(tmp_path: Path) -> None:
-    task = tiny_task(tmp_path, ipc=21)
+@pytest.mark.parametrize(
+    "method", ["random", "herding", "k-center", "forgetting", "label-only", "dm", "dsa", "datm"]
+)
+def test_more_real_images_than_there_are_do_not_apply(method: str, tmp_path: Path) -> None:
+    small = cards.build(method, plan(method, 0).parameters)
+    distill(small, tiny_task(tmp_path, ipc=20))
     with pytest.raises(NotApplicable, match="21 real images per class: a class of tiny has 20"):
-        distill(adapter("dm"), task)
+        distill(small, tiny_task(tmp_path / "more", ipc=21))
+    if method != "datm":  # its experts serve every budget
+        assert not list((tmp_path / "more").rglob("*.safetensors")), "work was done before"
 
 
 def test_the_methods_time_is_clocked_and_the_checkpoints_is_not(

@@ -95,7 +95,7 @@ def test_each_seed_has_a_teacher_of_its_own(tmp_path: Path) -> None:
     assert not torch.equal(networks.flatten(first), networks.flatten(second))
 
 
-@pytest.mark.parametrize("ipc", [1, 7, 20, 50])
+@pytest.mark.parametrize("ipc", [1, 7, 20])
 def test_random_draws_real_images_of_each_class_without_replacement(
     ipc: int, tmp_path: Path
 ) -> None:
@@ -107,7 +107,7 @@ def test_random_draws_real_images_of_each_class_without_replacement(
         distance = (drawn[:, None] - pool[None]).abs().amax(2)
         places = distance.argmin(1)
         assert distance.amin(1).max() == 0
-        assert len(drawn) == len(set(places.tolist())) == min(ipc, len(members))
+        assert len(drawn) == len(set(places.tolist())) == ipc
 
 
 def test_random_gives_every_image_the_same_chance(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from bench import cards, environment, evaluation, networks
 from bench.data import SyntheticSource
 from bench.datasets import describe
-from bench.errors import InvalidValue, NotApplicable, UnknownName
+from bench.errors import NotApplicable, UnknownName
 from bench.evaluation import students
 from bench.networks import Network
 from bench.planning import Request, load_rules
@@ -111,15 +111,6 @@ def test_every_network_of_the_pool_can_be_built() -> None:
 def test_a_main_network_that_is_no_convnet_is_skipped_with_a_reason(tmp_path: Path) -> None:
     with pytest.raises(NotApplicable, match="the main network is mlp"):
         POOL.prepare(tiny_task(tmp_path, network="mlp"))
-
-
-@pytest.mark.parametrize(
-    ("parameter", "value"),
-    [("main_probability", 1.1), ("main_probability", -0.1), ("pool_depth", 5), ("pool_after", -1)],
-)
-def test_values_outside_their_range_are_refused(parameter: str, value: Any) -> None:
-    with pytest.raises(InvalidValue, match=f"{parameter} (is )?{value}"):
-        replace(POOL, **{parameter: value})
 
 
 # ---------------------------------------------------------------------------- in the loop

@@ -14,14 +14,15 @@ from rich.table import Table
 from bench import runner
 from bench.cli import outcome, progress
 from bench.cli.progress import Display
+from bench.cli.pulse import Pulse
 from bench.planning import jobs
 from bench.recipes import Recipe
 from bench.records import Record
 from bench.runner import Options, Plan
 from bench.specs import Budget
-from bench.studies import Column, Study
+from bench.studies import Column, Study, mishaps
 from bench.trials import Trial
-from bench.worker import Finished
+from bench.worker import Finished, Progress
 from tests.records import record_of
 from tests.test_planning import GRID, TRIAL
 
@@ -167,6 +168,54 @@ def test_a_very_long_list_of_cells_gives_way_to_the_studies(
     assert len(printed(plan, records)) == 2
 
 
+def test_a_single_result_has_no_deviation(plan: Plan) -> None:
+    ((*_, figures, interval, n),) = printed(plan, [scored(TRIAL, 0.909)])
+    assert (figures, interval, n) == ("90.9", "", "1")
+
+
+def shown(plan: Plan, records: Sequence[Record], ran: int, capsys: Any) -> list[str]:
+    outcome.show(plan, records, ran)
+    return [line.strip() for line in capsys.readouterr().out.splitlines()]
+
+
+def test_what_went_wrong_is_told_below_the_table_and_counted(plan: Plan, capsys: Any) -> None:
+    diverged = record_of(TRIAL, status="diverged", reason="the loss is [NaN]")
+    declined = record_of(replace(TRIAL, seed=1), status="skipped", reason="too small")
+    lines = shown(plan, [scored(replace(TRIAL, seed=2)), diverged, declined], 0, capsys)
+    assert "dm: 1 × diverged, the loss is [NaN]." in lines
+    assert "dm: 1 × skipped, too small." in lines
+    assert "1 of 3 trials went wrong." in lines[-1]
+    assert outcome.as_dict(plan, [diverged], 0)["mishaps"] == [
+        "dm: 1 × diverged, the loss is [NaN]."
+    ]
+
+
+def test_what_a_study_says_of_mishaps_is_not_said_twice(counting: Plan, capsys: Any) -> None:
+    class Rules(_Rules):
+        def studies(self, records: Sequence[Record]) -> list[Study]:
+            (study,) = super().studies(records)
+            return [replace(study, notes=mishaps(records))]
+
+    rules: Any = Rules()
+    diverged = record_of(TRIAL, status="diverged", reason="NaN")
+    lines = shown(replace(counting, rules=rules), [diverged], 1, capsys)
+    assert lines.count("dm: 1 × diverged, NaN.") == 1
+
+
+@pytest.mark.parametrize(
+    ("ran", "sentence"),
+    [
+        (0, "Nothing was left to do; 0 were recorded before."),
+        (1, "1 trial run now; 0 were recorded before."),
+        (2, "2 trials run now; 0 were recorded before."),
+    ],
+)
+def test_the_last_line_counts_as_people_do(
+    plan: Plan, ran: int, sentence: str, capsys: Any
+) -> None:
+    assert shown(plan, [scored(TRIAL)], ran, capsys)[-1].startswith(sentence)
+
+
 # while it runs
 
 
@@ -223,3 +272,46 @@ def test_interrupted_before_anything_has_ended_it_shows_nothing(lines: io.String
     with pytest.raises(KeyboardInterrupt):
         interrupt_after([])
     assert lines.getvalue() == ""
+
+
+def test_a_log_is_told_what_begins(lines: io.StringIO) -> None:
+    job = GRID[0].distillation.key
+    with display_of(GRID) as display:
+        for done in (1, 2, 3):
+            display(Progress(job=job, phase="distill", done=done, total=10, metrics={}))
+    (line,) = lines.getvalue().splitlines()
+    assert line.startswith("0/8 trials")
+    assert line.endswith("dm tiny ipc 1 seed 0: distill, 1/10")
+
+
+def pulse_at(*seconds: float) -> Pulse:
+    return Pulse(clock=iter(seconds).__next__)
+
+
+def test_a_log_hears_every_few_minutes_how_far_it_is() -> None:
+    pulse = pulse_at(0, 60, 120, 180, 240, 360)
+    said = [pulse.line("job", "distill", done, 100) for done in (0, 10, 20, 30, 40, 60)]
+    assert said == [
+        "distill, 0/100",
+        None,
+        None,
+        "distill, 30/100, about 7 min left",
+        None,
+        "distill, 60/100, about 4 min left",
+    ]
+
+
+def test_short_phases_are_not_told_and_long_ones_a_little_later() -> None:
+    pulse = pulse_at(0, 1, 2, 11)
+    assert pulse.line("job", "prepare", 1, 2) == "prepare, 1/2"
+    assert pulse.line("job", "distill", 0, 9) is None
+    assert pulse.line("job", "distill", 1, 9) is None
+    assert pulse.line("job", "distill", 3, 9) == "distill, 3/9, about 20 s left"
+
+
+def test_a_phase_that_is_done_once_more_counts_its_pace_anew() -> None:
+    pulse = pulse_at(0, 100, 200, 300)
+    assert pulse.line("job", "student", 1, 10) == "student, 1/10"
+    assert pulse.line("job", "student", 10, 10) is None
+    assert pulse.line("job", "student", 1, 10) == "student, 1/10"
+    assert pulse.line("job", "student", 2, 10) is None

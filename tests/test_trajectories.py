@@ -139,7 +139,13 @@ def test_ftd_hands_over_the_running_mean(task: Task) -> None:
 
 
 def test_datm_window_rises_by_one_each_interval_up_to_its_end() -> None:
-    datm = method("datm", initial_last_epoch=3, max_start_epoch=6, expansion_interval=10)
+    datm = method(
+        "datm",
+        initial_last_epoch=3,
+        max_start_epoch=6,
+        expansion_interval=10,
+        teacher_epochs=6,
+    )
     ends = [datm.last_start_epoch(iteration) for iteration in (0, 9, 10, 29, 30, 500)]
     assert ends == [3, 3, 4, 5, 6, 6]
     assert replace(datm, expansion_interval=0).last_start_epoch(0) == 6

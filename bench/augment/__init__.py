@@ -19,7 +19,7 @@ the mirror.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 from torch import Generator, Tensor
 
@@ -27,6 +27,7 @@ from bench.augment import policies
 from bench.augment.differentiable import STRATEGIES, DifferentiableAugmentation
 from bench.augment.families import Flip
 from bench.errors import InvalidValue, UnknownName
+from bench.parameters import OneOf
 
 if TYPE_CHECKING:
     from bench.preprocessing import Preprocessing
@@ -52,6 +53,10 @@ def together(
 def names() -> tuple[str, ...]:
     """Every name that :func:`build` accepts, sorted."""
     return tuple(sorted([*STRATEGIES, *policies.NAMES]))
+
+
+AugmentationName = Annotated[str, OneOf(names())]
+"""A parameter that names one of them."""
 
 
 def build(name: str, spec: DatasetSpec, preprocessing: Preprocessing | None = None) -> Augmentation:

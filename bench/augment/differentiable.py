@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Annotated
 
 import torch
 from torch import Generator, Tensor
@@ -24,6 +25,7 @@ from bench.augment.families import (
     Scale,
 )
 from bench.errors import ContractError
+from bench.parameters import OneOf
 from bench.randomness import choose
 
 Stages = tuple[tuple[Family, ...], ...]
@@ -38,6 +40,9 @@ STRATEGIES: Mapping[str, Stages] = MappingProxyType(
     }
 )
 """Stages by name; DiM's from vimar-gu/DiM@3657339, augment.py."""
+
+DifferentiableName = Annotated[str, OneOf(STRATEGIES)]
+"""A parameter that names one of them."""
 
 
 @dataclass(frozen=True, eq=False)

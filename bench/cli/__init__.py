@@ -1,7 +1,7 @@
 """The ``bench`` command: parse, call, print; no logic.
 
 Exit codes: 0 done; 1 the work ran and something in it failed; 2 the user asked for something
-impossible. Data go to stdout, progress to stderr.
+impossible; 130 the user interrupted it. Data go to stdout, progress to stderr.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from typer.core import TyperGroup
 from bench import plugins
 from bench.errors import BenchError
 
+INTERRUPTED = 130
+"""The exit code that shells give to what SIGINT ended."""
+
 
 class _Commands(TyperGroup):
     """The framework's own commands and those that plug-ins register."""
@@ -29,11 +32,20 @@ class _Commands(TyperGroup):
             return own
         registered = plugins.load("commands", cmd_name)
         if not isinstance(registered, typer.Typer):
-            function, registered = registered, typer.Typer(rich_markup_mode="markdown")
+            function = registered
+            registered = typer.Typer(add_completion=False, rich_markup_mode="markdown")
             registered.command(cmd_name)(function)
         command = typer.main.get_command(registered)
         command.name = cmd_name
         return command
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; an interrupt ends it with a sentence, where typer alone says nothing."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interrupt:
+            typer.echo(str(interrupt) or "Interrupted.", err=True)
+            raise typer.Exit(INTERRUPTED) from interrupt
 
 
 app = typer.Typer(
@@ -92,6 +104,3 @@ def main() -> None:
     except BenchError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("Interrupted. Run the same command again to continue.", err=True)
-        sys.exit(130)

@@ -19,6 +19,11 @@ from bench.cli.options import (
     StoreOption,
     StrategyOption,
 )
+from bench.errors import InvalidValue
+from bench.planning import load_rules
+from bench.rules import GridRules
+from bench.specs import DatasetSpec
+from bench.studies import counted
 
 if TYPE_CHECKING:
     from bench.equivalence import Verdict
@@ -29,7 +34,17 @@ def equivalence(
     precision: PrecisionOption = "fp32",
     strategy: StrategyOption = "auto",
     network: Annotated[
-        str | None, typer.Option("--network", "-n", help="Default: the field's for the size.")
+        str | None,
+        typer.Option(
+            "--network",
+            "-n",
+            help="Of the students. Default: that of --tier, or else the field's for the size, "
+            "which runs of the quick tier do not use.",
+        ),
+    ] = None,
+    tier: Annotated[
+        str | None,
+        typer.Option("--tier", "-t", help="Take the network of runs of this tier of ipc-grid."),
     ] = None,
     ipc: Annotated[int, typer.Option("--ipc", min=1, help="Random images of each class.")] = 10,
     seeds: Annotated[int, typer.Option("--seeds", min=20, help="Pairs of students.")] = 20,
@@ -43,10 +58,11 @@ def equivalence(
 
     Both train the same seeds on the same random real images and are tested on held-out training
     images. Equivalent: the 95 % interval of the paired differences in accuracy contains 0 and is
-    narrower than ±0.5 points. `bench run --precision` asks for that verdict. Exit code 1: not
-    equivalent.
+    narrower than ±0.5 points, and the reference is well above chance. `bench run --precision` asks
+    for that verdict on each dataset and network of the run, of as many epochs or 300, with the same
+    software and device. Exit code 1: not shown to be equivalent.
 
-    Example: `bench equivalence --precision bf16 --dataset digits`
+    Example: `bench equivalence --precision bf16 --dataset digits --tier quick`
     """
     from bench import datasets, environment
     from bench.cli.progress import students
@@ -56,6 +72,8 @@ def equivalence(
 
     chosen = shared.precision(precision)
     way = shared.strategy(strategy)
+    if network and tier:
+        raise InvalidValue("--tier chooses the network; give --tier or --network, not both.")
     pair = datasets.load(dataset, data_root=data_root, split="validation")
     place = environment.choose_device(device)
     environment.use_full_precision()
@@ -64,7 +82,7 @@ def equivalence(
     with students(2 * seeds, epochs) as progress:
         verdict = compare(
             source,
-            network or pair.train.spec.default_network,
+            network or _network(pair.train.spec, tier),
             recipe,
             pair.test.to(place),
             seeds=seeds,
@@ -74,31 +92,59 @@ def equivalence(
             ),
         )
     path = remember(store, verdict)
-    typer.echo(json.dumps(_row(verdict)) if as_json else _text(verdict, path))
+    if as_json:
+        typer.echo(json.dumps(_row(verdict)))
+    else:
+        _show(verdict, path)
     if not verdict.equivalent:
         raise typer.Exit(1)
 
 
+def _network(spec: DatasetSpec, tier: str | None) -> str:
+    """What runs of a tier of ipc-grid train on such images; without a tier, the field's."""
+    if tier is None:
+        return spec.default_network
+    rules = load_rules("ipc-grid", shared.tier(tier))
+    assert isinstance(rules, GridRules)
+    return rules.network(spec.size_px)
+
+
 def _row(verdict: Verdict) -> dict[str, Any]:
-    found = {"interval": verdict.interval, "equivalent": verdict.equivalent}
-    return asdict(verdict) | found
+    return asdict(verdict) | {
+        "interval": verdict.interval,
+        "equivalent": verdict.equivalent,
+        "flaw": verdict.flaw,
+    }
 
 
-def _text(verdict: Verdict, path: Path) -> str:
+def _show(verdict: Verdict, path: Path) -> None:
+    """Print both ways' accuracies, the difference and the verdict."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from bench.cli.outcome import console
     from bench.statistics import summarize
 
-    reference, faster = summarize(verdict.reference), summarize(verdict.faster)
+    table = Table(title=f"{verdict.network} on {verdict.dataset}, held-out training images")
+    for column in ("students", "precision", "strategy", "accuracy %", "n"):
+        table.add_column(column, justify="right" if column in ("accuracy %", "n") else "left")
+    means = []
+    for name, precision, strategy, accuracies in (
+        ("reference", "fp32", "reference", verdict.reference),
+        ("faster", verdict.precision, verdict.strategy, verdict.faster),
+    ):
+        found = summarize(accuracies)
+        means.append(found.mean)
+        figures = f"{100 * found.mean:.2f} ± {100 * found.std:.2f}"
+        table.add_row(name, precision, strategy, figures, str(found.n))
     low, high = (100 * bound for bound in verdict.interval)
-    way = f"{verdict.precision}, {verdict.strategy}"
-    return "\n".join(
-        [
-            "| students | mean | std |",
-            "|---|---|---|",
-            f"| reference, fp32 | {100 * reference.mean:.2f} | {100 * reference.std:.2f} |",
-            f"| {way} | {100 * faster.mean:.2f} | {100 * faster.std:.2f} |",
-            "",
-            f"{verdict.network} on {verdict.dataset}, {len(verdict.reference)} seeds: difference "
-            f"{100 * (faster.mean - reference.mean):+.2f} points, 95 % [{low:+.2f}, {high:+.2f}]: "
-            f"{'equivalent' if verdict.equivalent else 'not equivalent'}. Noted in {path}.",
-        ]
+    said = "equivalent" if verdict.equivalent else f"not shown to be equivalent: {verdict.flaw}"
+    out = console()
+    out.print(table)
+    out.print(
+        Text(
+            f"Difference {100 * (means[1] - means[0]):+.2f} points, 95 % interval "
+            f"[{low:+.2f}, {high:+.2f}] points; {counted(verdict.epochs, 'epoch')} on "
+            f"{counted(verdict.images, 'image')}: {said}. Noted in {path}."
+        )
     )

@@ -18,11 +18,13 @@ from bench.cli.options import (
     PrecisionOption,
     StrategyOption,
 )
+from bench.studies import counted
 
 if TYPE_CHECKING:
     from bench.api import Evaluation
     from bench.data import SyntheticSet
     from bench.generators import SyntheticGenerator
+    from bench.recipes import Recipe
     from bench.specs import Budget
 
 
@@ -73,7 +75,7 @@ def evaluate(
 
     Reads this suite's files (sets and generators), the `.pt` files of DC, DSA, DM, MTT, TESLA, FTD
     and DATM, class folders, parquet and `.npz`; nothing is ever unpickled. What does not fit is
-    refused.
+    refused. Network and recipe are those given here, not those of the run that made a set.
 
     Example: `bench evaluate images_best.pt --dataset cifar10 --space model-input --seeds 5`
     """
@@ -143,8 +145,19 @@ def _print(scores: list[Evaluation], notes: tuple[str, ...], as_json: bool) -> N
         return
     for note in notes:
         typer.echo(note)
+    typer.echo(_recipe(scores[0].recipe))
     for score in scores:
         typer.echo(repr(score))
+
+
+def _recipe(recipe: Recipe) -> str:
+    """How all students were trained: accuracies by another recipe are other numbers."""
+    lr = "the set's own or " if recipe.learned_lr else ""
+    return (
+        f"Recipe: {counted(recipe.epochs, 'epoch')} in batches of {recipe.batch}, augmentation "
+        f"{recipe.augmentation}, learning rate {lr}{recipe.lr:g} ({recipe.schedule}), "
+        f"{recipe.precision}."
+    )
 
 
 def _row(score: Evaluation) -> dict[str, Any]:

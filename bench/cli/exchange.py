@@ -19,7 +19,12 @@ def export(
     file: Annotated[Path, typer.Argument(help="A synthetic set of this suite (.safetensors).")],
     to: Annotated[str, typer.Option("--to", help="parquet, folder or pt.")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Target. Default: beside FILE.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Target; a file gets the ending of its format. Default: beside FILE.",
+        ),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a target that exists.")
@@ -39,8 +44,8 @@ def export(
     suffix = {"folder": ""}.get(to, f".{to}")
     target = output or file.with_suffix(suffix)
     space = _pixel_space(synthetic, data_root)
-    exchange.write(synthetic, target, to, preprocessing=space, overwrite=overwrite)
-    typer.echo(str(target))
+    made = exchange.write(synthetic, target, to, preprocessing=space, overwrite=overwrite)
+    typer.echo(str(made))
 
 
 def _pixel_space(synthetic: SyntheticSet, data_root: Path | None) -> Preprocessing | None:

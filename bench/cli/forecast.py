@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from bench.cli.outcome import console
 from bench.estimates import Estimates, Seconds
+from bench.studies import counted, duration, size
 
 if TYPE_CHECKING:
-    from bench.demand import Demand
+    from bench.demand import Demand, Peak
     from bench.runner import Plan
 
 Cell = tuple[str, str, str]
@@ -67,10 +70,10 @@ def asked_of_gpus(plan: Plan) -> Demand | None:
     nodes, rules = nodes_of(plan), load_rules("efficiency", plan.rules.tier)
     expectations = Expectations(references, root)
     asked = expectations.open(one for node in nodes for one in questions(node, rules))
-    made = answers(asked, references, root, cores())
     err = console(stderr=True)
-    for key, answer in track(made, "Forecasts", len(asked), console=err, transient=True):
-        expectations.learn(key, answer)
+    with closing(answers(asked, references, root, cores())) as made:
+        for key, answer in track(made, "Forecasts", len(asked), console=err, transient=True):
+            expectations.learn(key, answer)
     return demand(
         nodes,
         expectations,
@@ -80,8 +83,17 @@ def asked_of_gpus(plan: Plan) -> Demand | None:
     )
 
 
-def as_dict(plan: Plan, cells: Mapping[Cell, Left], asked: Demand | None = None) -> dict[str, Any]:
-    """The plan for JSON; ``unmeasured`` counts work that was never timed."""
+def as_dict(
+    plan: Plan, cells: Mapping[Cell, Left], device: str, asked: Demand | None = None
+) -> dict[str, Any]:
+    """The plan for JSON; ``unmeasured`` counts work that was never timed.
+
+    Args:
+        plan: what is planned.
+        cells: what is left of it.
+        device: what the seconds of ``cells`` are for.
+        asked: what it asks of other devices.
+    """
     total = _total(cells)
     return {
         "trials": len(plan.trials),
@@ -98,15 +110,26 @@ def as_dict(plan: Plan, cells: Mapping[Cell, Left], asked: Demand | None = None)
             }
             for (dataset, budget, method), cell in cells.items()
         ],
+        "device": device,
+        "measured_on": sorted(total.measured_on),
         "seconds": total.known,
         "unmeasured": total.unknown,
         "forecast": None if asked is None else asdict(asked),
     }
 
 
-def show(plan: Plan, cells: Mapping[Cell, Left], asked: Demand | None = None) -> None:
-    """Print the plan: what is done, what is left, what it will cost."""
-    table = Table(title=f"{plan.rules.name} v{plan.rules.version}, {plan.rules.tier} tier")
+def show(plan: Plan, cells: Mapping[Cell, Left], device: str, asked: Demand | None = None) -> None:
+    """Print the plan: what is done, what is left, what it will cost.
+
+    Args:
+        plan: what is planned.
+        cells: what is left of it.
+        device: what the seconds of ``cells`` are for.
+        asked: what it asks of other devices.
+    """
+    rules = plan.rules
+    title = f"{rules.name} v{rules.version}, {rules.tier} tier, times for {device}"
+    table = Table(title=escape(title))
     for column in ("dataset", "budget", "method", "trials left", "distil", "evaluate"):
         table.add_column(column)
     for (dataset, budget, method), cell in cells.items():
@@ -114,35 +137,73 @@ def show(plan: Plan, cells: Mapping[Cell, Left], asked: Demand | None = None) ->
         table.add_row(dataset, budget, method, str(cell.trials), *times)
     out = console()
     out.print(table)
+    total = _total(cells)
     out.print(
-        f"{len(plan.trials)} trials, {len(plan.done)} done. Left: {_time(_total(cells))} of work "
-        f"on one worker. Times are medians of equal work on record, else counted for this device; "
-        f"'?' was never measured."
+        f"{counted(len(plan.trials), 'trial')}, {len(plan.done)} done. "
+        f"Left: {_time(total)} of work on one worker. {_origin(total, device)}"
+        f"'?' was never measured.",
+        markup=False,
     )
     if asked is not None:
         _show_demand(out, asked)
 
 
+def _origin(total: Seconds, device: str) -> str:
+    """Where the times of a plan come from."""
+    measured = "from steps measured here and counted operations"
+    if not total.measured_on:
+        return f"Times are {measured}; "
+    names = " and ".join(sorted(total.measured_on))
+    scaled = ", scaled by the speed of one kernel" if total.measured_on - {device} else ""
+    return f"Times are medians of equal work on record, of {names}{scaled}; else {measured}; "
+
+
 def _show_demand(out: Console, asked: Demand) -> None:
-    table = Table(title="Forecast GPU hours")
-    for column in ("device", "experts", "distil", "evaluate", "all"):
+    table = Table(title="Forecast device hours")
+    for column in ("device", "experts", "distil", "evaluate", "all", "pieces too large"):
         table.add_column(column, justify="left" if column == "device" else "right")
     for device, seconds in asked.seconds.items():
-        hours = [value / 3600 for value in (*seconds.values(), sum(seconds.values()))]
-        table.add_row(device, *(f"{value:,.1f}" for value in hours))
+        times = [duration(value) for value in (*seconds.values(), sum(seconds.values()))]
+        table.add_row(device, *times, f"{asked.too_large[device]:,}")
     out.print(table)
-    disk = ", ".join(f"{kind} {size / 2**30:,.1f}" for kind, size in asked.disk_bytes.items())
+    disk = ", ".join(f"{kind} {size(count)}" for kind, count in asked.disk_bytes.items())
     out.print(
         f"Forecasts: datasheet rates times a stated share, meant to be right within a factor of 2; "
         f"{asked.unknown} of {asked.pieces} pieces of work have none and count nothing. "
-        f"On disk, GiB: {disk}."
+        f"On disk: {disk}."
     )
+    if asked.peak is not None:
+        out.print(_largest(asked.peak, asked.too_large), markup=False)
+
+
+def _largest(peak: Peak, too_large: Mapping[str, int]) -> str:
+    """What takes the most memory, and how to find out what makes it fit."""
+    said = (
+        f"The largest piece takes {_memory(peak.bytes)}: {peak.phase} of {peak.method} on "
+        f"{peak.dataset}, {peak.budget}, {peak.network}."
+    )
+    short = [device for device, count in too_large.items() if count]
+    if not short:
+        return said
+    said += " A device cannot do the pieces that are too large for it, whatever its times say."
+    if peak.phase != "distill":
+        return said
+    return (
+        f"{said} What makes this one fit, if anything does: `bench profile --method {peak.method} "
+        f"--dataset {peak.dataset} --budget {peak.budget.rpartition(' ')[2]} "
+        f"--forecast {','.join(short)}`."
+    )
+
+
+def _memory(count: int) -> str:
+    """Bytes in the units of the devices' memory."""
+    unit, length = ("GiB", 2**30) if count >= 2**30 else ("MiB", 2**20)
+    return f"{count / length:,.1f} {unit}"
 
 
 def _time(seconds: Seconds) -> str:
     value = seconds.known
-    unit = f"{value:.0f} s" if value < 120 else f"{value / 60:.0f} min"
-    unit = unit if value < 7200 else f"{value / 3600:.1f} h"
+    unit = duration(value)
     if not seconds.unknown:
         return unit
     return f"{unit} + {seconds.unknown} × ?" if value else "?"

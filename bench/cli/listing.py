@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -12,20 +13,21 @@ from bench.cli import options as shared
 from bench.cli.options import JsonOption
 from bench.plugins import Group
 
-Row = dict[str, str]
+Value = str | float | Sequence[str] | Sequence[int]
+Row = dict[str, Value]
 
 
 def _methods() -> list[Row]:
-    rows = []
+    rows: list[Row] = []
     for name in plugins.names("methods"):
         card = cards.card(name)
         rows.append(
             {
                 "name": name,
                 "title": card.title,
-                "budget": ", ".join(card.budgets),
+                "budget": card.budgets,
                 "labels": card.labels,
-                "default in": ", ".join(card.tiers),
+                "default in": card.tiers,
                 "paper": card.paper,
             }
         )
@@ -37,9 +39,9 @@ def _protocols() -> list[Row]:
     return [
         {
             "name": name,
-            "version": f"v{rules.version}",
+            "version": rules.version,
             "tier": tier,
-            "datasets": ", ".join(rules.default_datasets),
+            "datasets": rules.default_datasets,
         }
         for group in groups
         for name in plugins.names(group)
@@ -50,12 +52,10 @@ def _protocols() -> list[Row]:
 def _datasets() -> list[Row]:
     from bench import datasets
 
-    rows = []
-    for name in plugins.names("datasets"):
-        spec = datasets.describe(name)
-        shape = "×".join(map(str, spec.shape))
-        rows.append({"name": name, "classes": str(spec.num_classes), "shape": shape})
-    return rows
+    found = [(name, datasets.describe(name)) for name in plugins.names("datasets")]
+    return [
+        {"name": name, "classes": spec.num_classes, "shape": spec.shape} for name, spec in found
+    ]
 
 
 def _networks() -> list[Row]:
@@ -69,9 +69,9 @@ def _devices() -> list[Row]:
         {
             "name": name,
             "title": device.title,
-            "memory GiB": f"{device.memory_gib.value:g}",
-            "fp32 TFLOPS": f"{device.fp32_tflops.value:g}",
-            "GB/s": f"{device.bandwidth_gb_s.value:g}",
+            "memory GiB": device.memory_gib.value,
+            "fp32 TFLOPS": device.fp32_tflops.value,
+            "GB/s": device.bandwidth_gb_s.value,
         }
         for name, device in catalogue.devices().items()
     ]
@@ -113,5 +113,15 @@ def listing(
     for column in rows[0] if rows else ["name"]:
         table.add_column(column, no_wrap=column == "name", overflow="fold")
     for row in rows:
-        table.add_row(*(escape(value) for value in row.values()))
+        table.add_row(*(escape(_text(value)) for value in row.values()))
     Console().print(table)
+
+
+def _text(value: Value) -> str:
+    """A value as a reader sees it: ``quick, lite``, ``3×32×32``, ``23.64``."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Sequence):
+        numbers = all(isinstance(one, int) for one in value)
+        return ("×" if numbers else ", ").join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -138,20 +138,30 @@ def strategy(given: str) -> Choice:
     return next((name for name in STRATEGIES if name == given), "auto")
 
 
-def changes(given: list[str] | None) -> dict[str, dict[str, str]]:
-    """``method.parameter=value`` texts by method.
+def changes(given: list[str] | None, methods: tuple[str, ...] = ()) -> dict[str, dict[str, str]]:
+    """``method.parameter=value`` texts by method; the only one of ``methods`` need not be named.
 
     Raises:
-        InvalidValue: a text of another form.
+        InvalidValue: a text of another form, without a method where there is more than one, or
+            two values for one parameter.
+        UnknownName: no such method.
     """
     found: dict[str, dict[str, str]] = {}
     for text in given or ():
         target, equals, value = text.partition("=")
-        method, dot, parameter = target.partition(".")
-        if not (equals and dot and method and parameter):
+        method, dot, parameter = target.rpartition(".")
+        if not (equals and parameter and bool(dot) == bool(method)):
             raise InvalidValue(f"--set {text!r} is not of the form method.parameter=value.")
+        if not dot and len(methods) != 1:
+            example = f"{methods[0] if methods else 'method'}.{text}"
+            raise InvalidValue(f"--set {text!r} names no method; put it before: {example}.")
+        method = method or methods[0]
         known("method", [method], plugins.names("methods"))
-        found.setdefault(method, {})[parameter] = value
+        first = found.setdefault(method, {}).setdefault(parameter, value)
+        if first != value:
+            raise InvalidValue(
+                f"--set gives {method}.{parameter} twice, {first} and {value}; give it once."
+            )
     return found
 
 

@@ -17,8 +17,9 @@ from rich.text import Text
 
 from bench.files import canonical_json
 from bench.records import Record
+from bench.runner import failures
 from bench.statistics import summarize
-from bench.studies import Study, accuracies, text, variant
+from bench.studies import Estimate, Study, accuracies, counted, mishaps, text, variant
 
 if TYPE_CHECKING:
     from bench.runner import Plan
@@ -51,21 +52,36 @@ def as_dict(plan: Plan, records: Sequence[Record], ran: int) -> dict[str, Any]:
     return {
         "ran": ran,
         "cached": len(plan.done),
+        "mishaps": list(mishaps(records)),
         "records": [record.model_dump(mode="json", by_alias=True) for record in records],
         "studies": [study.as_dict() for study in studies(plan, records)],
     }
 
 
 def show(plan: Plan, records: Sequence[Record], ran: int) -> None:
-    """Print every table, and what was done now."""
+    """Print every table, what went wrong, and what was done now."""
     out = console()
     for table in tables(plan, records):
         out.print(table)
-    now = "Nothing was left to do" if not ran else f"{ran} trials run now"
-    before = f"{len(plan.done)} were recorded before"
+    noted = {note for study in studies(plan, records) for note in study.notes}
+    for mishap in mishaps(records):
+        if mishap not in noted:
+            out.print(Text(mishap))
+    out.print(Text(f"{_ending(plan, records, ran)} Records: {plan.options.store / 'records'}"))
+
+
+def _ending(plan: Plan, records: Sequence[Record], ran: int) -> str:
+    """How many trials were run now and before, and how many of all went wrong."""
+    now = f"{counted(ran, 'trial')} run now" if ran else "Nothing was left to do"
+    before = len(plan.done)
+    parts = [now, f"{before} {'was' if before == 1 else 'were'} recorded before"]
     if plan.shared:
-        before += f", {len(plan.shared)} share a student that was"
-    out.print(f"{now}; {before}. Records: {plan.options.store / 'records'}", highlight=False)
+        shared = len(plan.shared)
+        parts[1] += f", {shared} {'shares' if shared == 1 else 'share'} a student that was"
+    wrong = len(failures(records))
+    if wrong:
+        parts.append(f"{wrong} of {counted(len(records), 'trial')} went wrong")
+    return f"{'; '.join(parts)}."
 
 
 def tables(plan: Plan, records: Sequence[Record]) -> list[RenderableType]:
@@ -191,5 +207,5 @@ def _figures(values: Sequence[float]) -> tuple[str, str, str]:
     found = summarize(values)
     interval = found.interval
     between = escape(f"[{', '.join(text(end, 'percent') for end in interval)}]") if interval else ""
-    mean, std = (text(value, "percent") for value in (found.mean, found.std))
-    return f"{mean} ± {std}", between, str(found.n)
+    figures = Estimate(value=found.mean, std=found.std, n=found.n)  # its interval has a column
+    return text(figures, "percent"), between, str(found.n)

@@ -15,8 +15,10 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.progress import TimeRemainingColumn as TimeLeftColumn
 
 from bench.cli.outcome import console
+from bench.cli.pulse import Pulse
 from bench.planning import Job
 from bench.records import Record
+from bench.studies import counted, duration
 
 if TYPE_CHECKING:
     from bench.worker import Event
@@ -55,6 +57,7 @@ class Display:
         self._trials = sum(self._left.values())
         self._records: list[Record] = []
         self._start = self._last_tables = time.monotonic()
+        self._pulse = Pulse()
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -67,7 +70,7 @@ class Display:
             disable=not self.console.is_terminal,
         )
         total = sum(self._weight(trial.id) for job in jobs for trial in job.trials)
-        self._all = self._progress.add_task(f"{self._trials} trials", total=total, metrics="")
+        self._all = self._progress.add_task(counted(self._trials, "trial"), total=total, metrics="")
 
     def _weight(self, trial_id: str) -> float:
         return max(self._weights.get(trial_id, 1.0), 0.01)  # never nothing: a bar of zeros is full
@@ -93,6 +96,11 @@ class Display:
         if isinstance(event, Finished):
             self._finished(event.job, event.record)
             return
+        if not self.console.is_terminal:
+            said = self._pulse.line(event.job, event.phase, event.done, event.total)
+            if said:
+                self._say(f"{self._title(event.job)}: {escape(said)}")
+            return
         bar = self._bar(event.job)
         metrics = "  ".join(f"{name} {value:.4g}" for name, value in event.metrics.items())
         self._progress.update(
@@ -102,6 +110,20 @@ class Display:
             total=event.total,
             metrics=metrics,
         )
+
+    @property
+    def ended(self) -> int:
+        """How many trials have ended so far."""
+        return len(self._records)
+
+    def _count(self) -> str:
+        return f"{self.ended}/{counted(self._trials, 'trial')}"
+
+    def _say(self, what: str) -> None:
+        """A line for a log."""
+        elapsed = duration(time.monotonic() - self._start)
+        self.console.print(f"{self._count()}, {elapsed}: {what}", highlight=False, soft_wrap=True)
+        self._pulse.spoke()
 
     def _title(self, key: str) -> str:
         plan = self._jobs[key].distillation
@@ -114,13 +136,12 @@ class Display:
 
     def _finished(self, key: str, record: Record) -> None:
         self._records.append(record)
-        ended = len(self._records)
         self._left[key] -= 1
         self._left_of[record.method.name] -= 1
         self._progress.update(
             self._all,
             advance=self._weight(record.id),
-            description=f"{ended}/{self._trials} trials",
+            description=self._count(),
         )
         if not self._left[key] and key in self._bars:
             self._progress.remove_task(self._bars.pop(key))
@@ -130,13 +151,8 @@ class Display:
             )
         elif not self.console.is_terminal and not self._left[key]:
             accuracy = 100 * record.metrics.get("accuracy", float("nan"))
-            elapsed = time.monotonic() - self._start
-            self.console.print(
-                f"{ended}/{self._trials} trials, {elapsed:.0f} s: {self._title(key)}: "
-                f"{accuracy:.1f} %",
-                highlight=False,
-            )
-        if ended < self._trials and self._tables_are_due(record.method.name):
+            self._say(f"{self._title(key)}: {accuracy:.1f} %")
+        if self.ended < self._trials and self._tables_are_due(record.method.name):
             self._show_tables()
 
     def _tables_are_due(self, method: str) -> bool:
@@ -164,9 +180,14 @@ def students(count: int, epochs: int) -> Iterator[Callable[[str, int, int], None
         transient=True,
         disable=not out.is_terminal,
     ) as progress:
-        bar = progress.add_task(f"{count} students", total=count * epochs)
+        bar = progress.add_task(counted(count, "student"), total=count * epochs)
+        pulse = Pulse()
 
         def report(what: str, done: int, total: int) -> None:
             progress.advance(bar)
+            ended = int(progress.tasks[bar].completed)
+            said = pulse.line("", f"epochs of {counted(count, 'student')}", ended, count * epochs)
+            if said and not out.is_terminal:
+                out.print(said, highlight=False)
 
         yield report

@@ -23,12 +23,13 @@ from bench.cli.options import (
     StoreOption,
     StrategyOption,
 )
+from bench.studies import counted
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from bench.estimates import Estimates
-    from bench.records import Record
+    from bench.records import Environment, Record
     from bench.runner import Plan
 
 PUBLISHED = Path("leaderboard/results")
@@ -50,7 +51,12 @@ def run(
     dataset: DatasetsOption = None,
     budget: Annotated[
         list[str] | None,
-        typer.Option("--budget", "-b", help="Images per class. Default: the protocol's grid."),
+        typer.Option(
+            "--budget",
+            "-b",
+            help="Images per class, `10`; or those that a generator draws an epoch, `'inpc 10'`. "
+            "Default: the protocol's grid.",
+        ),
     ] = None,
     seeds: SeedsOption = None,
     track: Annotated[
@@ -90,7 +96,11 @@ def run(
     data_root: DataRootOption = None,
     change: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Change a parameter: `dm.lr_images=10`. Repeat for several."),
+        typer.Option(
+            "--set",
+            help="Change a parameter: `dm.lr_images=10`, or `lr_images=10` where a single "
+            "`--method` is named. Repeat for several.",
+        ),
     ] = None,
     sweep: Annotated[
         list[str] | None,
@@ -120,8 +130,9 @@ def run(
 ) -> None:
     """Run a protocol: distil, train students, test them, record every outcome.
 
-    What is recorded is not done again. Ctrl-C or a kill loses at most the work since the last
-    checkpoint; the same command goes on.
+    What is recorded is not done again. Ctrl-C (exit code 130) or a kill loses at most the work
+    since the last checkpoint; the same command goes on. Exit code 1: a trial went wrong, now or
+    before.
 
     Example: `bench run --protocol ipc-grid --method random --method dm --budget 1`
     """
@@ -145,7 +156,7 @@ def run(
         seeds=seeds,
         tracks=tuple(name for name in TRACKS if not track or name in shared.names(track)),
         split="validation" if split == "validation" else "test",
-        changes=shared.changes(change),
+        changes=shared.changes(change, methods),
         sweeps=shared.sweeps(sweep, methods),
         networks=shared.names(network),
         precision=shared.precision(precision),
@@ -171,18 +182,19 @@ def run(
         typer.echo(json.dumps(outcome.as_dict(plan, records, ran)))
     else:
         outcome.show(plan, records, ran)
-    if runner.failures(new):
+    if runner.failures(records):
         raise typer.Exit(1)
 
 
 def _forecast(plan: Plan, as_json: bool) -> None:
     from bench.cli import forecast
 
+    here = _here(plan)
     rows, asked = forecast.rows(plan, _estimates(plan)), forecast.asked_of_gpus(plan)
     if as_json:
-        typer.echo(json.dumps(forecast.as_dict(plan, rows, asked)))
+        typer.echo(json.dumps(forecast.as_dict(plan, rows, here.device, asked)))
     else:
-        forecast.show(plan, rows, asked)
+        forecast.show(plan, rows, here.device, asked)
 
 
 def _execute(plan: Plan, *, silent: bool) -> list[Record]:
@@ -195,7 +207,20 @@ def _execute(plan: Plan, *, silent: bool) -> list[Record]:
     estimates = _estimates(plan)
     weights = estimates.by_trial(plan.jobs)
     with Display(plan.jobs, weights, None if silent else _so_far(plan)) as display:
-        return runner.execute(plan, display, estimates)
+        try:
+            return runner.execute(plan, display, estimates)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(_interrupted(plan, display.ended)) from None
+
+
+def _interrupted(plan: Plan, ended: int) -> str:
+    """What stands of a plan of which so many trials have ended now, and how to go on."""
+    recorded = len(plan.done) + len(plan.shared) + ended
+    without = "without --fresh " if plan.options.fresh else ""
+    return (
+        f"Interrupted; {recorded} of {counted(len(plan.trials), 'trial')} "
+        f"{'is' if recorded == 1 else 'are'} recorded, the same command {without}goes on."
+    )
 
 
 def _so_far(plan: Plan) -> Callable[[list[Record]], RenderableType]:
@@ -215,6 +240,7 @@ def _estimates(plan: Plan) -> Estimates:
     from bench.estimates import Estimates
     from bench.measure import flops_per_second
     from bench.store import Store
+    from bench.student_times import StudentTimes
 
     store = Store(plan.options.store)
     own, _ = records.scan(store.records)
@@ -223,6 +249,14 @@ def _estimates(plan: Plan) -> Estimates:
         name: datasets.describe(text, data_root=plan.options.data_root)
         for name, text in plan.references.items()
     }
-    rate = flops_per_second(choose_device(plan.options.device))
+    device = choose_device(plan.options.device)
+    untimed = StudentTimes(specs, device, flops_per_second(device))
     held = None if plan.options.fresh else store.holds
-    return Estimates([*own, *published], specs, rate, held)
+    return Estimates([*own, *published], _here(plan), untimed, held)
+
+
+def _here(plan: Plan) -> Environment:
+    """The device that a plan will be done on."""
+    from bench.environment import choose_device, describe
+
+    return describe(choose_device(plan.options.device))

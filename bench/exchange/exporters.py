@@ -47,7 +47,7 @@ def write(
 
     Args:
         synthetic: the set; it needs a header.
-        path: the file or folder to make.
+        path: the file or folder to make; a file gets its format's ending if it has it not.
         to: one of ``TARGETS``.
         preprocessing: maps images back to pixels for the previews; needed for ZCA only, as the
             header holds mean and std.
@@ -59,9 +59,9 @@ def write(
         ContractError: the set contradicts its header.
         StoreError: it cannot be written.
     """
-    path = Path(path)
     if to not in TARGETS:
         raise InvalidValue(f"{to!r} is no export format; give one of {', '.join(TARGETS)}.")
+    path = _with_ending(Path(path), to)
     synthetic = artifacts.checked(synthetic.to("cpu"))
     _check_free(path, overwrite, folder=to == "folder")
     if to == "pt":
@@ -74,12 +74,22 @@ def write(
     return path
 
 
+_ENDINGS = {"parquet": (".parquet",), "pt": (".pt", ".pth"), "folder": ()}
+
+
+def _with_ending(path: Path, to: str) -> Path:
+    """The path with an ending by which it is known again when it is read."""
+    endings = _ENDINGS[to]
+    fits = not endings or path.suffix.lower() in endings or path.is_dir()  # refused as what it is
+    return path if fits else path.with_name(path.name + endings[0])
+
+
 def _check_free(path: Path, overwrite: bool, *, folder: bool) -> None:
     """Refuse to replace anything, or with ``overwrite`` anything that is no earlier export."""
     if not path.exists():
         return
     if not overwrite:
-        raise InvalidValue(f"{path} exists; give another path, or allow overwriting.")
+        raise InvalidValue(f"{path} exists; give another path or add --overwrite.")
     replaceable = (path / own.EXACT_FILE).is_file() if folder else path.is_file()
     if not replaceable:
         raise InvalidValue(f"{path} is no earlier export and is not overwritten; remove it first.")

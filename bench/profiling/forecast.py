@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from bench import cards
 from bench.errors import InvalidValue, NotApplicable
 from bench.profiling.ledger import BLOCK_BYTES, DEVICE, Cost, Ledger
 from bench.profiling.looks import CLOSE, Look
@@ -73,7 +72,7 @@ def forecast(
         return _run(subject, phase, excerpt, look, block_bytes)
     for key, short, long, keeps in look.all_lengths(subject.rules):
         full = int(subject.parameters.get(key, 0))
-        if full > long and _builds(subject.at(key, short)):
+        if full > long and _takes(subject, key, short):
             less, more = (
                 forecast(subject.at(key, length), phase, look=look, block_bytes=block_bytes)
                 for length in (short, long)
@@ -86,10 +85,10 @@ def forecast(
     return _extend(shorter, found, 2 * count / excerpt - 1)
 
 
-def _builds(subject: Subject) -> bool:
-    """Whether the method takes these parameters: some bound each other."""
+def _takes(subject: Subject, key: str, value: int) -> bool:
+    """Whether the method takes this value of a parameter: some bound each other."""
     try:
-        cards.build(subject.method, subject.parameters)
+        subject.at(key, value)
     except InvalidValue:
         return False
     return True

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from bench import artifacts
+from bench.errors import InvalidValue
 from bench.specs import Budget, Header
 from bench.store import Store
 from tests.fakes import SPEC, tiny_pair
@@ -77,11 +78,19 @@ def test_a_run_in_bf16_names_the_command_that_opens_its_door(bench: Any) -> None
 
 
 def test_an_equivalence_is_printed_and_noted(bench: Any, store: Store) -> None:
-    code, out, _ = bench(*COMPARE, "--epochs", "2", "--ipc", "2", "--store", str(store.root))
+    code, out, _ = bench(*COMPARE, "--epochs", "20", "--ipc", "2", "--store", str(store.root))
     assert code == 0
-    assert "| reference, fp32 |" in out
-    assert "20 seeds: difference +0.00 points, 95 % [+0.00, +0.00]: equivalent" in out
+    assert "accuracy %" in out
+    assert "Difference +0.00 points, 95 % interval [+0.00, +0.00] points; 20 epochs on 6" in out
     assert list(store.root.rglob("fp32-reference.json"))
+
+
+def test_students_at_chance_end_with_exit_code_1(bench: Any) -> None:
+    code, out, _ = bench(*COMPARE, "--epochs", "1", "--ipc", "1", "--json")
+    found = json.loads(out)
+    assert (code, found["equivalent"]) == (1, False)
+    assert "too near to chance" in found["flaw"]
+    assert found["reference"] == found["faster"]
 
 
 def test_a_difference_ends_with_exit_code_1(bench: Any) -> None:
@@ -89,3 +98,30 @@ def test_a_difference_ends_with_exit_code_1(bench: Any) -> None:
     found = json.loads(out)
     assert code == (0 if found["equivalent"] else 1)
     assert (found["precision"], len(found["faster"])) == ("bf16", 20)
+
+
+def test_a_tier_names_the_network_of_its_runs(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench import equivalence
+
+    compared = []
+
+    def compare(_: object, network: str, *__: object, **___: object) -> None:
+        compared.append(network)
+        raise InvalidValue("enough")
+
+    monkeypatch.setattr(equivalence, "compare", compare)
+    for more in ((), ("--tier", "quick"), ("--tier", "paper")):
+        assert bench("equivalence", "--dataset", "digits", *more)[0] == 2
+    assert compared == ["convnet-d2", "convnet-d2-w32", "convnet-d2"]
+    code, _, err = bench(*COMPARE, "--tier", "quick")
+    assert code == 2
+    assert "--tier or --network" in err
+
+
+def test_evaluate_says_by_which_recipe(bench: Any, file: str) -> None:
+    one = [word if word != "2" else "1" for word in SCORE]
+    code, out, _ = bench("evaluate", file, *one, "--augmentation", "none")
+    assert code == 0
+    assert "Recipe: 4 epochs in batches of 256, augmentation none, learning rate 0.01" in out
+    assert "1 seed, convnet-d1-w8 on tiny" in out
+    assert "±" not in out

@@ -158,12 +158,30 @@ def test_nothing_is_overwritten_unless_asked(
 ) -> None:
     path = write(synthetic, tmp_path / NAMES[to], to)
     other = replace(synthetic, learning_rate=0.5)
-    with pytest.raises(InvalidValue, match="exists; give another path"):
+    with pytest.raises(InvalidValue, match="exists; give another path or add --overwrite"):
         write(other, path, to)
     assert import_set(path).synthetic.learning_rate == 0.1
     write(other, path, to, overwrite=True)
     assert import_set(path).synthetic.learning_rate == 0.5
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize(
+    ("to", "given", "made"),
+    [
+        ("pt", "ex_pt", "ex_pt.pt"),
+        ("pt", "v1.2", "v1.2.pt"),
+        ("pt", "set.PTH", "set.PTH"),
+        ("parquet", "set.pt", "set.pt.parquet"),
+        ("folder", "v1.2", "v1.2"),
+    ],
+)
+def test_a_file_gets_the_ending_by_which_it_is_read_again(
+    to: str, given: str, made: str, synthetic: SyntheticSet, import_set: ImportSet, tmp_path: Path
+) -> None:
+    path = write(synthetic, tmp_path / given, to)
+    assert path == tmp_path / made
+    assert torch.equal(import_set(path).synthetic.images, synthetic.images)
 
 
 def test_a_folder_that_is_no_export_is_never_replaced(

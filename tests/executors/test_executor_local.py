@@ -134,8 +134,11 @@ def test_a_plan_of_the_paper_tier_is_forecast_for_every_device(bench: Any) -> No
     assert plan["forecast"]["disk_bytes"]["synthetic sets"] == 2 * 10 * (4 * 3 * 32 * 32 + 8)
     code, out, _ = bench("run", "--dry-run", *asked)
     assert code == 0
-    assert "Forecast GPU hours" in out
+    assert "Forecast device hours" in out
     assert "h100" in out
+    assert set(plan["forecast"]["too_large"].values()) == {0}
+    assert "The largest piece takes" in out
+    assert "bench profile" not in out  # it fits everywhere
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from bench import answers as making
 from bench import cards, expectations, networks, plugins
+from bench.cli.forecast import Left, show
 from bench.demand import RECORD_BYTES, demand
 from bench.estimates import Seconds
 from bench.executors.dispatch import expected
@@ -20,6 +24,7 @@ from bench.executors.wanted import for_sources, for_student
 from bench.expectations import Expectations, Expected, Question, questions
 from bench.experts import Expert
 from bench.planning import jobs
+from bench.profiling.catalogue import devices
 from bench.profiling.forecast import Forecast
 from bench.profiling.ledger import BLOCK_BYTES, DEVICE, Ledger
 from bench.profiling.looks import GLANCE, Look
@@ -36,6 +41,7 @@ from tests.test_planning import TRIAL
 
 RULES = load_rules("efficiency", "quick")
 REFERENCES = {"tiny": "tiny"}
+TESTS = {"tiny": 60}
 EXPERT = Expert("convnet-d1-w8", Recipe(epochs=7), 3)
 
 
@@ -128,6 +134,34 @@ def test_processes_answer_as_one_process_does(monkeypatch: pytest.MonkeyPatch) -
     assert any(alone.values())
 
 
+def at_once_or_never(question: SimpleNamespace, references: object, data_root: object) -> None:
+    """A forecast that is made at once or takes an hour."""
+    if question.key != "quick":
+        time.sleep(3600)
+
+
+def nothing() -> None:
+    """What a process has to do before it makes such a forecast."""
+
+
+def test_forecasts_at_work_end_when_nobody_wants_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(making, "PROCESSES_PAY", 2)
+    monkeypatch.setattr(making, "_forecast", at_once_or_never)
+    monkeypatch.setattr(making, "_begin", nothing)
+    monkeypatch.setattr(making, "_longest_first", lambda asked, *_: asked)
+    others = multiprocessing.active_children()
+    asked: Any = [SimpleNamespace(key="quick"), SimpleNamespace(key="slow")]
+    found = making.answers(asked, {}, None, 2)
+    assert next(found) == ("quick", None)
+    at_work = [one for one in multiprocessing.active_children() if one not in others]
+    assert at_work
+    found.close()
+    patience = time.monotonic() + 30
+    while any(process.is_alive() for process in at_work):
+        assert time.monotonic() < patience
+        time.sleep(0.05)
+
+
 def test_forecasts_are_kept_for_a_commit(
     asked: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -169,17 +203,74 @@ class Said(Expectations):
 def test_what_a_plan_asks_for_is_the_sum_of_its_pieces() -> None:
     nodes = graph([of("walk"), of("slow")], [EXPERT, replace(EXPERT, index=4)])
     assert [type(node) for node in nodes] == [TrainExpert] * 2 + [Distil, Examine] * 2
-    found = demand(nodes, Said(REFERENCES), RULES, {"tiny": SPEC}, {"tiny": 60})
+    found = demand(nodes, Said(REFERENCES), RULES, {"tiny": SPEC}, TESTS)
     epochs = TRIAL.recipe.epochs
     assert found.seconds["t4"] == {"experts": 2 * 7.0, "distil": 3.0, "evaluate": 2.0 * epochs}
     assert found.seconds["h100"] == {"experts": 7.0, "distil": 1.5, "evaluate": 1.0 * epochs}
     assert (found.pieces, found.unknown) == (6, 1)
+    assert found.too_large == {"t4": 0, "h100": 0}
     parameters = networks.count_parameters(EXPERT.network, SPEC)
     assert found.disk_bytes == {
         "experts": 2 * 8 * 4 * parameters,
         "synthetic sets": 2 * 6 * (64 * 4 + 8),
         "records": 2 * (RECORD_BYTES + 10),
     }
+
+
+class Large(Expectations):
+    """Expectations that a distillation takes 46 GiB."""
+
+    def answer(self, question: Question) -> Expected:
+        peak = 46 * 2**30 if question.phase == "distill" else 2**20
+        return Expected(peak_bytes=peak, steps=3, seconds=dict.fromkeys(devices(), 1.0))
+
+
+@pytest.mark.usefixtures("registered")
+def test_pieces_that_do_not_fit_are_counted_and_the_largest_is_named() -> None:
+    found = demand(graph([of("walk"), of("slow")]), Large(REFERENCES), RULES, {"tiny": SPEC}, TESTS)
+    roomy = {name for name, device in devices().items() if device.memory_gib.value > 49}
+    assert {"rtx4090", "t4"}.isdisjoint(roomy)
+    assert "h100" in roomy
+    assert found.too_large == {name: 0 if name in roomy else 2 for name in devices()}
+    assert found.peak is not None
+    assert (found.peak.bytes, found.peak.phase) == (46 * 2**30, "distill")
+    assert (found.peak.method, found.peak.dataset, found.peak.budget) == ("walk", "tiny", "ipc 2")
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_plan_says_what_does_not_fit_and_how_to_find_what_does(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = demand(graph([of("walk")]), Large(REFERENCES), RULES, {"tiny": SPEC}, TESTS)
+    plan: Any = SimpleNamespace(rules=RULES, trials=(), done={})
+    show(plan, {}, "CPU Testium 9", found)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "The largest piece takes 46.0 GiB: distill of walk on tiny, ipc 2, " in said
+    assert "`bench profile --method walk --dataset tiny --budget 2 --forecast rtx4090," in said
+    assert "h100" not in said.partition("--forecast")[2]
+
+
+@pytest.mark.parametrize(
+    ("devices", "said"),
+    [
+        ((), "Times are from steps measured here"),
+        (("CPU A",), "equal work on record, of CPU A; else from steps"),
+        (("CPU A", "CPU B"), "of CPU A and CPU B, scaled by the speed of one kernel; else"),
+        (("CPU B",), "of CPU B, scaled by the speed of one kernel; else"),
+    ],
+)
+@pytest.mark.usefixtures("registered")
+def test_a_plan_names_its_device_and_those_that_its_times_are_of(
+    devices: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = {
+        ("tiny", "ipc 1", name): Left(distill=Seconds(0.5, 0, frozenset([name])))
+        for name in devices
+    }
+    show(SimpleNamespace(rules=RULES, trials=(), done={}), cells, "CPU A")  # type: ignore[arg-type]
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "times for CPU A" in printed
+    assert said in printed
 
 
 class Measured:

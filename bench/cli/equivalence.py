@@ -19,6 +19,7 @@ from bench.cli.options import (
     StoreOption,
     StrategyOption,
 )
+from bench.cli.run import DEFAULT_PROTOCOL
 from bench.errors import InvalidValue
 from bench.planning import load_rules
 from bench.rules import GridRules
@@ -44,7 +45,7 @@ def equivalence(
     ] = None,
     tier: Annotated[
         str | None,
-        typer.Option("--tier", "-t", help="Take the network of runs of this tier of ipc-grid."),
+        typer.Option("--tier", "-t", help="Take the network of runs of this tier."),
     ] = None,
     ipc: Annotated[int, typer.Option("--ipc", min=1, help="Random images of each class.")] = 10,
     seeds: Annotated[int, typer.Option("--seeds", min=20, help="Pairs of students.")] = 20,
@@ -101,10 +102,10 @@ def equivalence(
 
 
 def _network(spec: DatasetSpec, tier: str | None) -> str:
-    """What runs of a tier of ipc-grid train on such images; without a tier, the field's."""
+    """What runs of a tier train on such images by default; without a tier, the field's."""
     if tier is None:
         return spec.default_network
-    rules = load_rules("ipc-grid", shared.tier(tier))
+    rules = load_rules(DEFAULT_PROTOCOL, shared.tier(tier))
     assert isinstance(rules, GridRules)
     return rules.network(spec.size_px)
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bench.records import Environment, Record
     from bench.runner import Plan
 
+DEFAULT_PROTOCOL = "ipc-grid"
 PUBLISHED = Path("leaderboard/results")
 """Where a checkout keeps published records: their costs help to estimate."""
 
@@ -45,7 +46,7 @@ def run(
             help="Protocol to run.",
             autocompletion=lambda: list(plugins.names("protocols")),
         ),
-    ] = "ipc-grid",
+    ] = DEFAULT_PROTOCOL,
     tier: Annotated[str, typer.Option("--tier", "-t", help="quick, lite or paper.")] = "quick",
     method: MethodOption = None,
     dataset: DatasetsOption = None,

@@ -9,6 +9,7 @@ code. What was compiled stays on disk, so that the next process has it in a frac
 from __future__ import annotations
 
 import copy
+import logging
 import os
 import threading
 from collections.abc import Sequence
@@ -35,10 +36,13 @@ from bench.evaluation.outcome import Assignment
 from bench.evaluation.reference import train
 from bench.evaluation.students import EpochsDone
 from bench.evaluation.winograd import winograd
+from bench.failures import first_line
 from bench.measure import Peak
 from bench.recipes import Precision, Recipe
 from bench.specs import DatasetSpec
 from bench.training import Training
+
+log = logging.getLogger(__name__)
 
 MOST_SHAPES = 256
 """Compiled steps that a process may hold; torch's own limit of 8 is for functions that vary."""
@@ -114,7 +118,8 @@ class CompiledStudent:
         for piece in batch.split(self._step.at_once or len(batch.images)):
             self._largest = max(self._largest, len(piece.images))
             pays = len(piece.images) >= SMALL_SHARE * self._largest
-            accumulate = self._step if pays else self._plain.accumulate
+            compiles = pays and not self._step.broken
+            accumulate = self._step if compiles else self._plain.accumulate
             share = rate.new_tensor(len(piece.images) / len(batch.images))
             loss += accumulate(state, piece, share, gradients)
         self._plain.descend(state, gradients, rate)
@@ -126,10 +131,11 @@ class CompiledStep:
 
     Attributes:
         at_once: images of a piece; ``None`` for whole batches.
+        broken: whether the compiler failed; students then take uncompiled steps.
     """
 
     def __init__(self, step: Step, at_once: int | None) -> None:
-        self._step, self.at_once = step, at_once
+        self._step, self.at_once, self.broken = step, at_once, False
         # in C++ from end to end, so that students in other threads do not wait for Python's lock
         self._compiled = torch.compile(
             step.accumulate, dynamic=False, fullgraph=True, options={"cpp_wrapper": True}
@@ -146,10 +152,19 @@ class CompiledStep:
         if shapes in self._known:
             loss: Tensor = self._compiled(state, piece, share, gradients)
             return loss
+        # here, because the compiler takes a second to import
+        from torch._dynamo.exc import BackendCompilerFailed
+        from torch._inductor.exc import InductorError
+
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "inductor"))
-        with _COMPILING, torch._dynamo.config.patch(recompile_limit=MOST_SHAPES):
-            loss = self._compiled(state, piece, share, gradients)
-            self._known.add(shapes)
+        try:
+            with _COMPILING, torch._dynamo.config.patch(recompile_limit=MOST_SHAPES):
+                loss = self._compiled(state, piece, share, gradients)
+                self._known.add(shapes)
+        except (InductorError, BackendCompilerFailed) as error:  # before anything was computed
+            log.warning("A step cannot be compiled; it runs uncompiled. %s", first_line(error))
+            self.broken = True
+            loss = self.uncompiled().accumulate(state, piece, share, gradients)
         return loss
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch._inductor.exc import InductorError
 
 from bench.errors import InvalidValue, UnknownName
 from bench.evaluation import (
@@ -49,6 +50,34 @@ def test_longer_trainings_run_side_by_side_and_the_longest_are_compiled(
         "parallel-compiled",
     ]
     assert [chosen(1, epochs=7 * longer) for longer in (11, 101)] == ["reference", "compiled"]
+
+
+def test_a_network_of_many_parameters_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "available", lambda device: True)
+    monkeypatch.setattr(engine, "COMPILING_PAYS", 0)
+    assert chosen(1) == "compiled"
+    monkeypatch.setattr(engine, "MOST_COMPILED", 100)
+    assert chosen(1) == "reference"
+
+
+def test_a_step_that_the_compiler_refuses_runs_uncompiled(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuses(*args: Any) -> None:
+        raise InductorError(RuntimeError("conflicting declaration"), None)
+
+    monkeypatch.setattr(torch, "compile", lambda step, **options: refuses)
+    compiled._step.cache_clear()
+    try:
+        plain, broken = (
+            evaluate(hard_set(), NETWORK, PLAIN, tiny_pair().test, [0, 1], strategy=way)
+            for way in ("reference", "compiled")
+        )
+    finally:
+        compiled._step.cache_clear()
+    assert [one.accuracy for one in broken] == [one.accuracy for one in plain]
+    assert [one.loss for one in broken] == pytest.approx([one.loss for one in plain], rel=1e-5)
+    assert caplog.text.count("cannot be compiled; it runs uncompiled. RuntimeError") == 1
 
 
 def test_without_a_compiler_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:

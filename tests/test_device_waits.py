@@ -93,7 +93,11 @@ def run(method: str, phase: Phase, times: int, **changes: Any) -> None:
 
 
 def small(method: str) -> dict[str, Any]:
-    return {key: value for key, value in SMALL.items() if key in cards.card(method).parameters}
+    known = cards.card(method).parameters
+    found = {key: value for key, value in SMALL.items() if key in known}
+    if "matching_epochs" in known and known["matching_epochs"].value == 0:
+        found["gan_epochs"] = STEPS  # a plain GAN has no others
+    return found
 
 
 def distilling() -> list[str]:

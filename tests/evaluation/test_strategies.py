@@ -44,6 +44,7 @@ class Eager(compiled.CompiledStep):
     def __init__(self, student: Training) -> None:
         self._step = Step.like(student, rewrite=rewritten)
         self.at_once = None if mixes_images(self._step.network) else 3
+        self.broken = False
 
     def __call__(self, *args: Any) -> torch.Tensor:
         return self._step.accumulate(*args)

@@ -157,15 +157,19 @@ class CompiledStep:
         from torch._inductor.exc import InductorError
 
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "inductor"))
-        try:
-            with _COMPILING, torch._dynamo.config.patch(recompile_limit=MOST_SHAPES):
-                loss = self._compiled(state, piece, share, gradients)
-                self._known.add(shapes)
-        except (InductorError, BackendCompilerFailed) as error:  # before anything was computed
-            log.warning("A step cannot be compiled; it runs uncompiled. %s", first_line(error))
-            self.broken = True
-            loss = self.uncompiled().accumulate(state, piece, share, gradients)
-        return loss
+        with _COMPILING, torch._dynamo.config.patch(recompile_limit=MOST_SHAPES):
+            if not self.broken:  # while this thread waited
+                try:
+                    loss = self._compiled(state, piece, share, gradients)
+                except (InductorError, BackendCompilerFailed) as error:  # nothing is computed yet
+                    log.warning(
+                        "A step cannot be compiled; it runs uncompiled. %s", first_line(error)
+                    )
+                    self.broken = True
+                else:
+                    self._known.add(shapes)
+                    return loss
+        return self.uncompiled().accumulate(state, piece, share, gradients)
 
 
 def compiled_step(assignment: Assignment, student: Training) -> CompiledStep:

@@ -54,8 +54,8 @@ Compiling costs a core 20 to 60 seconds, and at some 10¹¹ operations a second 
 MOST_COMPILED = 2_000_000
 """Parameters of a network up to which its step is compiled by choice.
 
-More do not stay in a core's caches, through which every piece of a batch takes them: VGG11 (nine
-million) took 1.2 times as long as the usual loop.
+ConvNet-D3 (a third of a million) gains. VGG11 (nine million) took 1.2 times as long as the
+usual loop; which part of the step is to blame was not measured.
 """
 
 PARALLEL_PAYS = 1e12

@@ -176,8 +176,7 @@ class Experts:
         """How experts of a kind are trained: facts decide, as for a single student."""
         if self.strategy != "auto":
             return self.strategy
-        chosen = engine.choose(self._assignment(expert), 1)
-        return "reference" if chosen == "compiled" and expert.sharpness else chosen
+        return engine.choose(self._assignment(expert), 1)
 
     def _train_together(self, wanted: Sequence[Expert]) -> None:
         """Of the kinds that are trained as one program, train those that are missing and free."""

@@ -51,7 +51,8 @@ class Recipe:
         weight_decay: of SGD.
         batch: synthetic images in one student step.
         schedule: ``constant``; ``step`` (×0.1 once ``epochs // 2 + 1`` epochs are done, momentum
-            kept); ``cosine`` (to 0 over all epochs).
+            kept; the releases of DC and its followers start SGD anew there, and run one epoch
+            more); ``cosine`` (to 0 over all epochs).
         augmentation: a name of ``bench.augment``, drawn anew for every batch.
         loss: ``cross-entropy`` (hard labels, or softmax of soft ones), or the mean absolute or
             squared difference between student logits and stored logits.

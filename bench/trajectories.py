@@ -11,7 +11,8 @@ from torch import Tensor
 from bench import augment, networks
 from bench.augment.differentiable import DifferentiableAugmentation, DifferentiableName
 from bench.data import SyntheticSet
-from bench.errors import InvalidValue
+from bench.errors import InvalidValue, NotApplicable
+from bench.evaluation.functional import is_pure
 from bench.experts import Expert
 from bench.networks import Network
 from bench.parameters import Count, CountOrZero, Init, Momentum, Rate, RateOrZero
@@ -64,6 +65,8 @@ class MatchingState:
         logits: the labels' optimiser where they are learned.
         average: running mean of the images where it is what counts.
         iteration: outer steps done.
+        loss: of the last segment whose loss was a number, 0-dimensional; infinite before the first.
+        left_out: segments so far that changed nothing, 0-dimensional.
     """
 
     task: Task
@@ -72,6 +75,8 @@ class MatchingState:
     labels: Tensor
     images: Descent
     rate: Descent
+    loss: Tensor
+    left_out: Tensor
     logits: Descent | None = None
     average: Tensor | None = None
     iteration: int = 0
@@ -92,7 +97,8 @@ class TrajectoryMatching:
     ``iterations`` outer steps, each of which unrolls ``matching_steps`` student steps from an
     expert's parameters at an epoch drawn from [``min_start_epoch``, ``max_start_epoch``) and
     compares with the expert ``expert_epochs`` later. ``lr_student`` is the learned learning rate's
-    start. A step whose loss exceeds ``loss_limit`` changes nothing (0: no limit).
+    start. A step changes nothing whose loss exceeds ``loss_limit`` (0: no limit), or whose loss or
+    gradient is no number; how many did is reported as ``left_out``.
 
     Raises:
         InvalidValue: segments reach beyond the experts' last epoch, or none may start.
@@ -111,7 +117,7 @@ class TrajectoryMatching:
     loss_limit: RateOrZero
     gradient: Gradient
     init: Init
-    augmentation: DifferentiableName
+    augmentation: DifferentiableName  # of the student's batches; experts always train with DSA
     experts: Count
     teacher_epochs: Count
     teacher_lr: Rate
@@ -166,7 +172,16 @@ class TrajectoryMatching:
         return [Expert(network, recipe, index, sharpness) for index in range(self.experts)]
 
     def prepare(self, task: Task) -> MatchingState:
-        """Train or fetch the experts; start from real images or noise."""
+        """Train or fetch the experts; start from real images or noise.
+
+        Raises:
+            NotApplicable: the network draws as it computes, and the gradient repeats steps.
+        """
+        if self.gradient != "unrolled" and not is_pure(_any_network(task)):
+            raise NotApplicable(
+                f"{task.network} has dropout, which draws anew when {self.gradient!r} takes a step "
+                f"again; set gradient to 'unrolled'"
+            )
         task.experts.train(self.wanted_experts(task.network, task.seed))
         images, labels = self.start(task)
         rate = torch.tensor(self.lr_student, device=task.device)
@@ -177,6 +192,8 @@ class TrajectoryMatching:
             labels=labels,
             images=Descent(value=images, lr=self.lr_images, momentum=self.momentum),
             rate=Descent(value=rate, lr=self.lr_learning_rate, momentum=self.momentum),
+            loss=torch.full_like(rate, torch.inf),
+            left_out=torch.zeros_like(rate),
         )
 
     def start(self, task: Task) -> tuple[Tensor, Tensor]:
@@ -191,7 +208,8 @@ class TrajectoryMatching:
         """Match one segment and descend."""
         match = self.draw(state)
         found = self.match(state, match, self.labels(state, match))
-        keep = found.loss.isfinite()
+        keep = found.loss.isfinite() & found.images.isfinite().all()
+        state.loss = torch.where(found.loss.isfinite(), found.loss, state.loss)
         if self.loss_limit:
             keep = keep & (found.loss <= self.loss_limit)
         state.images.step(found.images, keep)
@@ -200,8 +218,10 @@ class TrajectoryMatching:
         if state.logits is not None and found.labels is not None:
             state.logits.step(found.labels, keep)
         self.after(state)
+        state.left_out = state.left_out + ~keep
         state.iteration += 1
-        return {"loss": found.loss, "learning_rate": state.rate.value.clone()}
+        rate = state.rate.value.clone()
+        return {"loss": state.loss, "learning_rate": rate, "left_out": state.left_out}
 
     def after(self, state: MatchingState) -> None:
         """What follows a step; nothing here."""
@@ -247,6 +267,11 @@ class TrajectoryMatching:
         return SyntheticSet(
             images=images, labels=state.labels, learning_rate=float(state.rate.value)
         )
+
+
+def _any_network(task: Task) -> Network:
+    """One of the task's architecture, without a draw from the task."""
+    return networks.build(task.network, task.spec, torch.Generator())
 
 
 @torch.no_grad()

@@ -7,7 +7,9 @@ over after the last round with the logits of that round's teacher; the release k
 the best test accuracy. Students are stored after epochs s, 2s, …, Ks with s = ⌊E/K⌋ (algorithm 1);
 the release stores them one epoch later. The release drops the logarithm of equation 4
 (``objective = "distance"``) and uses students for three rounds (``reuse = 3``); algorithm 1 trains
-a student every round.
+a student every round. With ``mini_batch``, students that are used again meet other images than they
+were trained on. An image that a round does not draw stays as it is (algorithm 1, line 11), and its
+momentum waits.
 """
 
 from __future__ import annotations
@@ -72,8 +74,8 @@ class AdversarialState:
     teacher: Network
     students: list[Network]  # checkpoints of one training, in eval mode
     images: Tensor  # (K * ipc, C, H, W), ordered by class
+    velocity: Tensor  # of SGD with momentum, like the images
     classes: Tensor  # (K * ipc,): the class that each image stands for
-    optimizer: torch.optim.SGD
     augmentation: DifferentiableAugmentation
     round: int = 0
 
@@ -128,15 +130,15 @@ class AdversarialPredictionMatching:
         """Train the teachers; start from real images or noise."""
         task.experts.train(self.wanted_experts(task.network, task.seed))
         teachers = TeacherPool(task=task, recipe=self.recipe, count=self.experts)
-        images = task.initial_images(self.init)
+        images = task.initial_images(self.init).detach()
         return AdversarialState(
             teachers=teachers,
             # the first round replaces both; a resumed run loads its own into them
             teacher=teachers[0],
             students=[_frozen(task.fresh_network()) for _ in range(self.checkpoints)],
             images=images,
+            velocity=torch.zeros_like(images),
             classes=task.hard_labels(),
-            optimizer=torch.optim.SGD([images], lr=self.lr_images, momentum=self.momentum),
             augmentation=augment.build_differentiable(self.augmentation, task.spec),
         )
 
@@ -145,12 +147,13 @@ class AdversarialPredictionMatching:
         chosen = self._draw_mini_batch(state)
         if state.round % self.reuse == 0:
             state.teacher = state.teachers.draw()
-            self._train_student(state, state.images.detach()[chosen])
+            self._train_student(state, state.images[chosen])
         late = state.round >= self.iterations // 2
-        for group in state.optimizer.param_groups:
-            group["lr"] = self.lr_images * (self.lr_images_decay if late else 1.0)
-        loss, state.images.grad = self._differentiate(state, chosen)
-        state.optimizer.step()
+        rate = self.lr_images * (self.lr_images_decay if late else 1.0)
+        loss, gradient = self._differentiate(state, chosen)
+        velocity = self.momentum * state.velocity[chosen] + gradient
+        state.velocity[chosen] = velocity
+        state.images[chosen] = state.images[chosen].add_(velocity, alpha=-rate)
         state.round += 1
         return {"loss": loss}
 
@@ -188,13 +191,13 @@ class AdversarialPredictionMatching:
                 state.students[due.index(student.epoch)].load_state_dict(network.state_dict())
 
     def _differentiate(self, state: AdversarialState, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """L_u of the mini-batch, and its gradient for all images: 0 for those not chosen."""
-        total = state.images.new_zeros(())
-        gradient = torch.zeros_like(state.images)
+        """L_u of the mini-batch, and its gradient, ``(B, C, H, W)``."""
+        total, gradients = state.images.new_zeros(()), []
         for part in chosen.split(self.segment):
-            loss, gradient[part] = self._differentiate_segment(state, part, len(chosen))
+            loss, gradient = self._differentiate_segment(state, part, len(chosen))
             total += loss
-        return total, gradient
+            gradients.append(gradient)
+        return total, torch.cat(gradients)
 
     def _differentiate_segment(
         self, state: AdversarialState, part: Tensor, batch: int
@@ -214,7 +217,7 @@ class AdversarialPredictionMatching:
         Returns:
             Their sum, 0-dimensional, and its gradient, ``(n, C, H, W)``.
         """
-        images = state.images.detach()[part].requires_grad_()
+        images = state.images[part].requires_grad_()
         logits = state.teacher(images)
         target = logits.detach().requires_grad_()
         total = self.cross_entropy * F.cross_entropy(target, state.classes[part], reduction="sum")
@@ -231,8 +234,7 @@ class AdversarialPredictionMatching:
 
     def result(self, state: AdversarialState) -> SyntheticSet:
         """The images with the logits of the last round's teacher."""
-        images = state.images.detach()
-        return SyntheticSet(images=images, labels=soft_labels(state.teacher, images))
+        return SyntheticSet(images=state.images, labels=soft_labels(state.teacher, state.images))
 
 
 def _frozen(network: Network) -> Network:

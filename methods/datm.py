@@ -3,8 +3,9 @@
 Follows the paper, section 3.2 and table 6, beside its release (DATM@97ae510, distill/DATM.py).
 Differs: the window's end rises by one epoch an ``expansion_interval``, as the paper says (the
 release interpolates over the same span); the result is the last iterate, without a running mean, as
-the paper says. From the release, not in the paper: a segment whose loss exceeds ``loss_limit`` is
-left out. Otherwise as ``mtt``, on ``ftd``'s experts.
+the paper says. From the release, not in the paper: the window's end is itself no start (the paper's
+T⁻ ≤ t ≤ T has one more), and a segment whose loss exceeds ``loss_limit`` is left out. Otherwise as
+``mtt``, on ``ftd``'s experts.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bench.errors import InvalidValue
 from bench.networks import Network
 from bench.parameters import Count, CountOrZero, Momentum, RateOrZero
 from bench.task import Task
@@ -23,15 +25,31 @@ from bench.trajectories import Descent, MatchingState, TrajectoryMatching
 
 @dataclass(frozen=True, kw_only=True)
 class DifficultyAligned(TrajectoryMatching):
-    """MTT on a window of epochs that fits the budget, with labels learned through their logits."""
+    """MTT on a window of epochs that fits the budget, with labels learned through their logits.
 
-    # T; the window ends here at first and at max_start_epoch (T⁺) at last
+    Raises:
+        InvalidValue: ``init`` is not ``real``, or labels come from more experts than there are.
+    """
+
+    # T; the window ends before it at first, and before max_start_epoch (T⁺) at last
     initial_last_epoch: Count
     # iterations after which the window grows by an epoch; 0: T⁺ at once
     expansion_interval: CountOrZero
     lr_labels: RateOrZero
     momentum_labels: Momentum
     label_experts: Count  # experts whose logits are averaged into the initial labels
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.init != "real":
+            raise InvalidValue(
+                f"init is {self.init!r}; give 'real': images are those that an expert gets right."
+            )
+        if self.label_experts > self.experts:
+            raise InvalidValue(
+                f"label_experts is {self.label_experts}; give at most {self.experts}, as many as "
+                f"there are experts."
+            )
 
     def last_start_epoch(self, iteration: int) -> int:
         """The floating end of the window (section 3.2)."""

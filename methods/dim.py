@@ -4,7 +4,7 @@ Its second card, ``cgan``, is the paper's baseline: the same conditional GAN, no
 
 Follows the paper, algorithm 1, and where it is silent vimar-gu/DiM@3657339, gen_condense.py and
 pool_match.py. The release itself: ``gan_epochs=150``, ``matched="log-softmax"``,
-``lr_matching=5e-6``.
+``lr_matching=5e-6``, and batches of 128 before matching, which one ``batch_real`` cannot say.
 Differs: every draw comes from the trial's seed. The last epoch's generator is handed over; the
 release keeps the best on test data. The label is written over the first numbers of the noise, as in
 the release, which alone gives the layer sizes of section 7; equation 4 appends it. Networks of the

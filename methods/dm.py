@@ -40,7 +40,7 @@ class DistributionMatching:
     lr_images: Rate
     momentum: Momentum
     batch_real: Count  # real images per class and iteration
-    segment: Count  # images processed at once; memory against time, the same gradient
+    segment: Count  # images processed at once; the same gradient unless batch norm mixes them
     init: Init
     augmentation: DifferentiableName
 

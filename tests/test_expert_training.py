@@ -248,11 +248,11 @@ def test_on_the_cpu_long_trainings_are_compiled(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("bench.evaluation.engine.COMPILING_PAYS", 1.0)
     monkeypatch.setattr("bench.evaluation.compiled.available", lambda device: True)
     assert experts._strategy(POOL[0]) == "compiled"
-    assert experts._strategy(replace(POOL[0], sharpness=SHARPNESS)) == "reference"
+    assert experts._strategy(replace(POOL[0], sharpness=SHARPNESS)) == "compiled"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["momentum", "plain SGD", "batch norm"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_compiled_experts_are_those_of_the_plain_loop_and_go_on_where_they_were(
     tmp_path: Path, kind: str
 ) -> None:

@@ -11,13 +11,14 @@ import torch
 import torch.nn.functional as F
 
 from bench import cards, networks
-from bench.errors import InvalidValue
+from bench.errors import InvalidValue, NotApplicable
 from bench.experts import Experts
 from bench.randomness import generator
 from bench.sharpness import Sharpness
 from bench.specs import Budget
 from bench.task import Task
 from bench.trajectories import Descent, logits_at
+from bench.unrolling import Gradients
 from methods.datm import DifficultyAligned, choose_right, mean_of_right
 from tests.fakes import NETWORK, tiny_pair
 
@@ -79,8 +80,60 @@ def test_loss_above_the_limit_leaves_the_set_alone(name: str, task: Task) -> Non
     never.step(state)
     assert torch.equal(state.images.value, before)
     always = replace(never, loss_limit=0.0)
-    always.step(state)
+    assert float(always.step(state)["left_out"]) == 1.0
     assert not torch.equal(state.images.value, before)
+
+
+@pytest.mark.parametrize("spoilt", ["loss", "images"])
+def test_a_segment_without_numbers_changes_nothing_and_is_counted(
+    spoilt: str, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mtt = method("mtt")
+    state = mtt.prepare(task)
+    first = float(mtt.step(state)["loss"])
+    before, rate = state.images.value.clone(), state.rate.value.clone()
+    exact = type(mtt).match
+
+    def broken(*arguments: Any) -> Gradients:
+        found = exact(*arguments)
+        return replace(found, **{spoilt: torch.full_like(getattr(found, spoilt), torch.nan)})
+
+    monkeypatch.setattr(type(mtt), "match", broken)
+    metrics = mtt.step(state)
+    assert torch.equal(state.images.value, before)
+    assert torch.equal(state.rate.value, rate)
+    assert float(metrics["left_out"]) == 1.0
+    assert (float(metrics["loss"]) == first) == (spoilt == "loss")
+    monkeypatch.undo()
+    mtt.step(state)
+    assert not torch.equal(state.images.value, before)
+
+
+def test_a_loss_that_never_was_a_number_is_none(task: Task) -> None:
+    """So that the run ends as diverged, instead of handing over what it began with."""
+    mtt = method("mtt", teacher_lr=1e-30)  # experts that stand still: 0 / 0
+    assert not mtt.step(mtt.prepare(task))["loss"].isfinite()
+
+
+@pytest.mark.parametrize("gradient", ["adjoint", "two-pass", "unrolled"])
+def test_networks_that_draw_are_matched_by_back_propagation_alone(
+    gradient: str, task: Task
+) -> None:
+    mtt, vit = method("mtt", gradient=gradient), replace(task, network="vit-depth1-heads2-w16")
+    if gradient == "unrolled":
+        assert float(mtt.step(mtt.prepare(vit))["loss"]) > 0
+        return
+    with pytest.raises(NotApplicable, match="has dropout"):
+        mtt.prepare(vit)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [({"init": "noise"}, "give 'real'"), ({"label_experts": 3}, "give at most 2")],
+)
+def test_datm_refuses_what_it_could_not_heed(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(InvalidValue, match=told):
+        method("datm", **changes)
 
 
 def test_learned_learning_rate_stays_positive(task: Task) -> None:

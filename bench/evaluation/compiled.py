@@ -39,6 +39,7 @@ from bench.evaluation.winograd import winograd
 from bench.failures import first_line
 from bench.measure import Peak
 from bench.recipes import Precision, Recipe
+from bench.sharpness import Sharpness
 from bench.specs import DatasetSpec
 from bench.training import Training
 
@@ -112,18 +113,35 @@ class CompiledStudent:
         return loss
 
     def _train_on(self, state: State, batch: Batch, rate: Tensor) -> Tensor:
-        """One step of SGD, the batch taken in pieces; its loss."""
+        """One step of SGD, plain or sharpness-aware; its loss."""
+        loss, gradients = self._gradients(state, batch)
+        if self._student.sharpness is not None:
+            gradients = self._descent(self._student.sharpness, state, batch, gradients)
+        self._plain.descend(state, gradients, rate)
+        return loss
+
+    def _descent(self, sharpness: Sharpness, state: State, batch: Batch, first: Tensors) -> Tensors:
+        """What to descend, from the gradients at the parameters and those uphill from there."""
+        here = list(state.parameters.values())
+        before = [parameter.clone() for parameter in here]
+        torch._foreach_add_(here, sharpness.offsets(before, list(first.values())))
+        _, second = self._gradients(state, batch)
+        torch._foreach_copy_(here, before)
+        descent = sharpness.descent(list(first.values()), list(second.values()))
+        return dict(zip(first, descent, strict=True))
+
+    def _gradients(self, state: State, batch: Batch) -> tuple[Tensor, Tensors]:
+        """The loss and its gradients in the parameters' order, the batch taken in pieces."""
         gradients = {name: torch.zeros_like(value) for name, value in state.parameters.items()}
-        loss = rate.new_zeros(())
+        loss = batch.shares.new_zeros(())
         for piece in batch.split(self._step.at_once or len(batch.images)):
             self._largest = max(self._largest, len(piece.images))
             pays = len(piece.images) >= SMALL_SHARE * self._largest
             compiles = pays and not self._step.broken
             accumulate = self._step if compiles else self._plain.accumulate
-            share = rate.new_tensor(len(piece.images) / len(batch.images))
+            share = loss.new_tensor(len(piece.images) / len(batch.images))
             loss += accumulate(state, piece, share, gradients)
-        self._plain.descend(state, gradients, rate)
-        return loss
+        return loss, gradients
 
 
 class CompiledStep:

@@ -16,8 +16,6 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, get_args
 
-from bench.planning import Rules
-from bench.recipes import Recipe
 from bench.records import Record
 from bench.specs import Budget, BudgetKind
 from bench.statistics import rank_groups
@@ -112,8 +110,8 @@ def tables(
         metric: which of their metrics is tabulated; larger is better.
         correct: packed per-image correctness by trial id: where it is known of two methods, ranks
             ask for a difference that other test images would show as well.
-        rules: finds a protocol's rules, whose recipe a method's own row is trained by; the
-            installed ones unless given.
+        rules: finds a protocol's rules, whose recipe and network are those of a method with
+            nothing changed; the installed ones unless given.
         wanted: whether a table is made; all are unless given. What is said of a table does not
             depend on which others are made.
     """
@@ -128,8 +126,8 @@ def tables(
 
     @cache
     def rows_of(key: TableKey) -> list[Row]:
-        recipe = _recipe(load(key.protocol, key.version, key.protocol_hash, key.tier))
-        return rows(by_key.get(key, ()), metric, measured, recipe)
+        own = load(key.protocol, key.version, key.protocol_hash, key.tier)
+        return rows(by_key.get(key, ()), metric, measured, own)
 
     def table(key: TableKey) -> Table:
         own = rows_of(key) if key.budget != FULL else []
@@ -146,12 +144,6 @@ def _filled(keys: Iterable[TableKey]) -> list[TableKey]:
     found = set(keys)
     below = {replace(key, budget=FULL) for key in found if key.budget != FULL}
     return sorted(found - below, key=lambda key: key.order)
-
-
-def _recipe(rules: Rules | None) -> Mapping[str, Any]:
-    """What rules train students by, where they have one recipe for all."""
-    recipe = getattr(rules, "recipe", None)
-    return recipe.as_dict() if isinstance(recipe, Recipe) else {}
 
 
 def _key(record: Record) -> TableKey:

@@ -163,14 +163,28 @@ def _key(record: Record) -> TableKey:
 
 
 def _arrange(own: Sequence[Row], ceilings: Sequence[Row], correct: Correct) -> tuple[Row, ...]:
-    """Rank the rows of each architecture, best first, then the ceilings of these architectures."""
-    arranged: list[Row] = []
-    for architecture in sorted({row.architecture for row in own}):
-        peers = [row for row in own if row.architecture == architecture]
-        ranks = _ranks({row.title: row for row in peers if row.values}, correct)
-        arranged += sorted((replace(row, rank=ranks.get(row.title)) for row in peers), key=_place)
+    """Ranked rows, best first within an architecture, then the ceilings of these architectures."""
+    ranks: dict[tuple[str, str], int] = {}
+    for members in leagues(own).values():
+        found = _ranks({row.title: row for row in members}, correct)
+        ranks |= {(members[0].architecture, title): rank for title, rank in found.items()}
+    arranged = sorted(
+        (replace(row, rank=ranks.get((row.architecture, row.title))) for row in own), key=_place
+    )
     shown = {row.architecture for row in own or ceilings}
     return (*arranged, *(row for row in ceilings if row.architecture in shown))
+
+
+def leagues(own: Iterable[Row]) -> dict[str, list[Row]]:
+    """The rows that compete, by what they must share to be ranked together.
+
+    Neither ceilings compete nor variants: whatever somebody sets moves nobody's rank.
+    """
+    found: dict[str, list[Row]] = defaultdict(list)
+    for row in own:
+        if row.values and not row.ceiling and not row.is_variant:
+            found[row.league].append(row)
+    return found
 
 
 def _ranks(peers: Mapping[str, Row], correct: Correct) -> dict[str, int]:
@@ -181,8 +195,8 @@ def _ranks(peers: Mapping[str, Row], correct: Correct) -> dict[str, int]:
     return rank_groups({title: row.values for title, row in peers.items()}, second=over_images)
 
 
-def _place(row: Row) -> tuple[float, str]:
-    return -row.summary.mean if row.summary else 1.0, row.title
+def _place(row: Row) -> tuple[str, float, str]:
+    return row.architecture, -row.summary.mean if row.summary else 1.0, row.title
 
 
 def _warnings(keys: Iterable[TableKey]) -> dict[TableKey, tuple[str, ...]]:

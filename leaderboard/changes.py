@@ -19,9 +19,6 @@ from bench.planning import Rules
 from bench.recipes import LEFT_OUT, Recipe
 from bench.records import Coordinates, Record
 from bench.rules import GridRules
-from bench.specs import Budget
-from bench.trials import Tier
-from leaderboard.installed import has_method
 
 Changes = tuple[tuple[str, str], ...]
 Settings = tuple[tuple[str, str], ...]
@@ -37,6 +34,9 @@ OPTIONS = frozenset({NETWORK, PRECISION})
 
 RULED = frozenset({SETS, "pixels", "distilled-for"})
 """Changes that the rules make, beside those of the recipe."""
+
+
+_preset = cache(cards.preset_parameters)  # rows share it
 
 
 def is_ruled(name: str) -> bool:
@@ -162,19 +162,6 @@ def _is_plain(where: Coordinates, network: str | None) -> bool:
     return (
         where.track == "standard" and where.budget.kind != "full" and where.architecture == network
     )
-
-
-@cache
-def _preset(
-    method: str, version: int, tier: Tier, dataset: str, budget: Budget
-) -> Mapping[str, cards.Scalar]:
-    """A method's parameters; ``{}`` where it is not installed in this version."""
-    try:
-        if has_method(method, version):
-            return cards.resolve(method, tier, dataset, budget).parameters
-    except BenchError:  # a broken card is told where it is needed; a board stands without it
-        pass
-    return {}
 
 
 def _network(dataset: str, rules: Rules | None) -> str | None:

@@ -284,6 +284,22 @@ def resolve(
     return Resolved(parameters=values, preset=f"{tier}{changed}")
 
 
+def preset_parameters(
+    name: str, version: int, tier: Tier, dataset: str, budget: Budget
+) -> Mapping[str, Scalar]:
+    """Parameters of a method with nothing changed, for what others made with it.
+
+    ``{}`` where the method is not installed, or its adapter in another version. A broken card tells
+    nothing either; whoever needs it hears why.
+    """
+    try:
+        if name in plugins.names("methods") and card(distiller(name)).version == version:
+            return resolve(name, tier, dataset, budget).parameters
+    except BenchError as error:
+        log.debug("the preset of %s is not known: %s", name, error)
+    return {}
+
+
 def _try(name: str, parameters: Mapping[str, Any]) -> None:
     """Build an adapter to hear what it says of its parameters."""
     try:

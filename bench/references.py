@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from bench.errors import InvalidValue
 from bench.planning import Request
 from bench.specs import Budget
-from bench.studies import variant
+from bench.studies import changed, variant
 
 if TYPE_CHECKING:
     from bench.records import Record
@@ -52,17 +52,13 @@ def with_references(
         (method, budget) for method in references for budget in rules.budgets(real, dataset, method)
     ]
     for method, budget in needed:
-        if not _unchanged(request.resolve(rules, method, dataset, budget).preset):
+        resolved = request.resolve(rules, method, dataset, budget)
+        if len(resolved.preset.split()) > 1:  # more than the tier: the user's changes
             raise InvalidValue(
                 f"{rules.name} compares every method with {method} as it is, "
                 f"so nothing of it can be changed; leave --set {method} out."
             )
     return list(dict.fromkeys([*needed, *asked]))
-
-
-def _unchanged(preset: str) -> bool:
-    """Whether a method's parameters are those of its card: the tier alone is named."""
-    return len(preset.split()) == 1
 
 
 def table_rows(records: Iterable[Record]) -> dict[tuple[Budget, str], list[Record]]:
@@ -78,8 +74,7 @@ def reference(records: Iterable[Record], method: str, budget: Budget) -> list[Re
     unchanged = [
         record
         for record in records
-        if (record.method.name, record.trial.budget) == (method, budget)
-        and _unchanged(record.method.preset)
+        if (record.method.name, record.trial.budget) == (method, budget) and not changed(record)
     ]
     newest = max((record.method.version for record in unchanged), default=0)
     return [record for record in unchanged if record.method.version == newest]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, groupby
+from itertools import combinations, groupby, product
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -134,14 +134,15 @@ def rank_groups(
 ) -> dict[str, int]:
     """Rank methods: groups that follow the means and part where a difference is significant.
 
-    Every pair is tested and the p-values are Holm-corrected together. The rank of a method is one
-    plus the number of methods that are significantly better than it, or than a method with the same
-    or a higher mean. So ranks never run against the means, a significantly better method always has
-    the smaller rank, and neither the order nor the names of the methods matter. The second half of
-    the rule is for noisy methods, which can be told apart from nobody: without it the noisiest
-    would share the first rank however low its mean. "Not significantly different" is not
-    transitive: of three methods the middle one may be inseparable from both others while these two
-    differ; it then shares the better rank.
+    Every pair is tested and the p-values are Holm-corrected together. Methods whose values are the
+    same, such as two that share their students, are one sample: it is tested once and they share
+    its rank. The rank of a method is one plus the number of methods that are significantly better
+    than it, or than a method with the same or a higher mean. So ranks never run against the means,
+    a significantly better method always has the smaller rank, and neither the order nor the names
+    of the methods matter. The second half of the rule is for noisy methods, which can be told apart
+    from nobody: without it the noisiest would share the first rank however low its mean. "Not
+    significantly different" is not transitive: of three methods the middle one may be inseparable
+    from both others while these two differ; it then shares the better rank.
 
     Args:
         samples: per-seed values of each method, larger being better.
@@ -152,24 +153,33 @@ def rank_groups(
             first test alone would reject.
 
     Returns:
-        Ranks from 1; a method with a single value cannot be tested and has none.
+        Ranks from 1; a method with a single value cannot be tested and has none, and neither has
+        one without a rival.
     """
     testable = {name: values for name, values in samples.items() if len(values) > 1}
+    if len(testable) < 2:
+        return {}
     means = {name: summarize(values).mean for name, values in testable.items()}
     ordered = sorted(testable, key=lambda name: (-means[name], name))
-    pairs = list(combinations(ordered, 2))  # the better mean first
+    shared: dict[tuple[float, ...], list[str]] = {}
+    for name in ordered:
+        shared.setdefault(tuple(testable[name]), []).append(name)
+    pairs = list(combinations(shared.values(), 2))  # the better mean first
 
-    def p_value(better: str, worse: str) -> float:
-        p = compare(testable[better], testable[worse]).p
+    def p_value(better: Sequence[str], worse: Sequence[str]) -> float:
+        p = compare(testable[better[0]], testable[worse[0]]).p
         first = 1.0 if p is None else p
-        further = second(better, worse) if second and first < alpha else None
-        return first if further is None else max(first, further)
+        if second is None or first >= alpha:
+            return first
+        further = (second(*names) for names in product(better, worse))
+        return max([first, *(p for p in further if p is not None)])
 
     adjusted = holm([p_value(better, worse) for better, worse in pairs])
     better_than: dict[str, set[str]] = {name: set() for name in ordered}
     for (better, worse), p in zip(pairs, adjusted, strict=True):
         if p < alpha:
-            better_than[worse].add(better)
+            for name in worse:
+                better_than[name].update(better)
     ranks: dict[str, int] = {}
     ahead: set[str] = set()
     for _, equals in groupby(ordered, key=means.__getitem__):  # the highest mean first

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from bench.cards import preset_parameters
 from bench.statistics import Interval, Summary, summarize
 
 if TYPE_CHECKING:
@@ -172,10 +173,23 @@ def variant(record: Record) -> str:
     ``dm``, ``dm (lr_images=5.0)``, ``dm v2`` for the second version of the adapter. Presets for
     tiers, datasets and budgets belong to the method and are not told apart.
     """
-    method = record.method
-    changes = method.preset.split()[1:]  # the first word is the tier
+    method, changes = record.method, changed(record)
     name = method.name if method.version == 1 else f"{method.name} v{method.version}"
     return f"{name} ({', '.join(changes)})" if changes else name
+
+
+def changed(record: Record) -> list[str]:
+    """Parameters that are not the preset's, ``name=value``.
+
+    Where the method is not installed as it was then, those that the record states were changed.
+    """
+    where, method = record.trial, record.method
+    distilled = where.distilled_for or where.budget
+    own = method.parameters
+    preset = preset_parameters(method.name, method.version, where.tier, where.dataset, distilled)
+    if preset.keys() != own.keys():
+        return method.preset.split()[1:]  # the first word is the tier
+    return [f"{name}={own[name]}" for name in sorted(own) if own[name] != preset[name]]
 
 
 def accuracies(records: Iterable[Record]) -> list[float]:

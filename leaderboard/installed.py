@@ -1,4 +1,4 @@
-"""The rules of installed protocols, where they are those that records were made under."""
+"""What is installed, where it is what records were made by: rules of protocols, and methods."""
 
 from __future__ import annotations
 
@@ -28,6 +28,24 @@ def installed_hash(name: str, version: int, tier: Tier) -> str | None:
     """The hash of the installed rules of this protocol, version and tier."""
     found = _rules(name, tier)
     return _hash(found) if found and found.version == version else None
+
+
+def has_method(name: str, version: int) -> bool:
+    """Whether a method is installed in this version of its adapter."""
+    return _version(name) == version
+
+
+def is_other_version(name: str, version: int) -> bool:
+    """Whether a method is installed, and its adapter in another version than this."""
+    return _version(name) not in (None, version)
+
+
+def _version(method: str) -> int | None:
+    from bench import cards, plugins
+
+    if method not in plugins.names("methods"):
+        return None
+    return cards.card(cards.distiller(method)).version
 
 
 def _rules(name: str, tier: Tier) -> Rules | None:

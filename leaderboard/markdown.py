@@ -28,9 +28,10 @@ Rendered from records by `bench leaderboard build`; edits here are lost.
 - **95 % interval**: of the mean, by Student's t.
 - **Rank**: one plus the number of methods that are significantly better than this one, or than a
   method with the same or a higher mean; so ranks follow the means, and part only where a difference
-  is significant (Welch's t-test of every pair on one architecture, Holm-corrected, 5 %). Where it
-  is stored which test images were right, other test images must tell the same (paired bootstrap).
-  Fewer than two trials allow no rank.
+  is significant (Welch's t-test of every pair, Holm-corrected, 5 %). Where it is stored which test
+  images were right, other test images must tell the same (paired bootstrap). Ranked together are
+  presets on one architecture, trained by one recipe; changed settings, which the row names, fewer
+  than two trials and a method without a rival have no rank.
 - **Ceiling**: students trained on the whole training set, for orientation; never ranked.
 - **Provenance**: self-reported, re-run from another commit or machine, or reproduced
   (`docs/ranks.md` has the exact rules).

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import get_args
 
-from bench import cards, datasets, planning, plugins
+from bench import datasets, planning, plugins
 from bench.errors import BenchError
 from bench.files import canonical_json
 from bench.planning import Request, Rules, Sweep
@@ -16,7 +16,7 @@ from bench.recipes import Precision
 from bench.records import Record
 from bench.specs import Budget
 from bench.trials import Split, Tier
-from leaderboard.installed import installed_rules
+from leaderboard.installed import has_method, installed_rules
 
 MOST_SETS = 20
 """Sets that one set is compared with, together as large, at most (see the protocol ``merge``)."""
@@ -42,12 +42,9 @@ def unplanned(record: Record) -> str:
 
 
 def _can_be_planned(record: Record) -> bool:
-    where, method = record.trial, record.method
-    if where.dataset not in plugins.names("datasets"):  # images of somebody's own
+    if record.trial.dataset not in plugins.names("datasets"):  # images of somebody's own
         return False
-    if method.name not in plugins.names("methods"):
-        return False
-    return cards.card(cards.distiller(method.name)).version == method.version
+    return has_method(record.method.name, record.method.version)
 
 
 @dataclass(frozen=True)

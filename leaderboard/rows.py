@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from statistics import median
 from typing import Any
 
 from bench.files import canonical_json
+from bench.planning import Rules
 from bench.recipes import LEFT_OUT
 from bench.records import Cost, Record, Status
 from bench.statistics import Summary, summarize
+from leaderboard.changes import RULED, Changes, Settings, changes, is_ruled, settings
 from leaderboard.provenance import SELF_REPORTED, Provenance, provenance
-
-Changes = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +56,8 @@ class Row:
         mishaps: what ended other than well.
         records: the records that count, whatever their status.
         provenance: whether anybody else has measured the same.
-        rank: rank group in its table and architecture; ``None`` for ceilings and where fewer than
-            two values allow no test.
+        rank: rank group in its table and league; ``None`` for ceilings, for variants, where fewer
+            than two values allow no test, and without a rival.
     """
 
     method: str
@@ -97,6 +95,25 @@ class Row:
         return self.records[0].recipe
 
     @property
+    def is_variant(self) -> bool:
+        """Whether anything but the rules changed the method; variants are never ranked."""
+        return not all(is_ruled(name) for name, _ in self.changes)
+
+    @property
+    def league(self) -> str:
+        """What rows that are ranked together share: network, recipe and number of merged sets.
+
+        In the native track every method has a recipe of its own, so there only those fields count
+        that the rules change.
+        """
+        shared: dict[str, Any] = {name: value for name, value in self.changes if is_ruled(name)}
+        if self.records[0].trial.track == "standard":
+            beside = {name: value for name, value in shared.items() if name in RULED}
+            shared = {**LEFT_OUT, **self.recipe, **beside}
+        shared.pop("precision", None)  # another one makes a variant
+        return canonical_json([self.architecture, shared])
+
+    @property
     def devices(self) -> tuple[str, ...]:
         """Devices that the trials ran on, sorted."""
         return tuple(sorted({record.environment.device for record in self.records}))
@@ -113,7 +130,7 @@ Measured = Mapping[str, Sequence[Record]]
 
 
 def rows(
-    records: Iterable[Record], metric: str, measured: Measured, recipe: Mapping[str, Any]
+    records: Iterable[Record], metric: str, measured: Measured, rules: Rules | None
 ) -> list[Row]:
     """The rows that these records of one table fill, ordered by method and architecture.
 
@@ -121,91 +138,20 @@ def rows(
         records: one record a trial.
         metric: which of the records' metrics is tabulated.
         measured: all good records of these trials, for the provenance.
-        recipe: what the rules train students by, unless they vary it; ``{}`` where it is not known.
+        rules: those that the records were made under; ``None`` where they are not at hand.
     """
-    entries: dict[tuple[str, str], dict[_Settings, list[Record]]] = defaultdict(dict)
+    entries: dict[tuple[str, str], dict[Settings, list[Record]]] = defaultdict(dict)
     for record in records:
         variants = entries[record.method.name, record.trial.architecture]
-        variants.setdefault(_settings(record), []).append(record)
+        variants.setdefault(settings(record), []).append(record)
     return [
-        _row(members, changes, metric, measured)
+        _row(members, changed, metric, measured)
         for _, variants in sorted(entries.items())
-        for members, changes in zip(variants.values(), _changes(variants, recipe), strict=True)
+        for members, changed in zip(variants.values(), changes(variants, rules), strict=True)
     ]
 
 
-_Settings = tuple[tuple[str, str], ...]
-"""Everything but the seed that decides a method's result in a table, as sorted texts."""
-
-
-def _settings(record: Record) -> _Settings:
-    values: dict[str, Any] = dict(record.method.parameters)
-    values |= {f"recipe.{name}": value for name, value in (LEFT_OUT | record.recipe).items()}
-    values["adapter-version"] = record.method.version
-    values["distilled-with"] = record.trial.network
-    values["pixels"] = record.dataset.preprocessing
-    values["distilled-for"] = str(record.trial.distilled_for or "")
-    values["merged-sets"] = 1 + len(record.trial.merged_seeds)
-    return _texts(canonical_json(values))
-
-
-@lru_cache(maxsize=4096)  # the trials of a row share one text
-def _texts(values: str) -> _Settings:
-    return tuple(sorted((name, _text(value)) for name, value in json.loads(values).items()))
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else canonical_json(value)
-
-
-def _changes(
-    variants: Mapping[_Settings, Sequence[Record]], recipe: Mapping[str, Any]
-) -> list[Changes]:
-    """For each variant of a method, what tells it from the preset and from the other variants.
-
-    Of several presets (an adapter's versions, students whose recipe the rules vary, merged sets)
-    *the* preset is that of the newest version, by ``recipe``, of the fewest sets, and last made.
-    Where no record comes from an unchanged preset, the changes that the records state are shown.
-    """
-    stated = {settings: _stated_changes(members) for settings, members in variants.items()}
-    presets = [settings for settings in variants if not stated[settings]]
-    presets.sort(key=lambda settings: _precedence(variants[settings], recipe))
-    preset = dict(presets[-1]) if presets else {}
-    varying = _varying([dict(settings) for settings in variants])
-    changes = []
-    for settings in variants:
-        own = dict(settings)
-        if preset:
-            names = {name for name in varying if own.get(name) != preset.get(name)}
-        else:
-            names = varying | stated[settings]
-        changes.append(tuple((name, own.get(name, "unset")) for name in sorted(names)))
-    return changes
-
-
-def _precedence(members: Sequence[Record], recipe: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Orders presets; *the* preset is last."""
-    first = members[0]
-    newest = max(record.time for record in members)
-    return first.method.version, first.recipe == recipe, -len(first.trial.merged_seeds), newest
-
-
-def _varying(settings: Sequence[Mapping[str, str]]) -> set[str]:
-    names = {name for own in settings for name in own}
-    return {name for name in names if len({own.get(name) for own in settings}) > 1}
-
-
-def _stated_changes(members: Sequence[Record]) -> set[str]:
-    """Parameters that ``preset`` says were changed; none if any trial used the preset as it is."""
-    stated = [
-        {word.partition("=")[0] for word in record.method.preset.split() if "=" in word}
-        & record.method.parameters.keys()
-        for record in members
-    ]
-    return set.union(*stated) if all(stated) else set()
-
-
-def _row(members: Sequence[Record], changes: Changes, metric: str, measured: Measured) -> Row:
+def _row(members: Sequence[Record], changed: Changes, metric: str, measured: Measured) -> Row:
     ordered = sorted(members, key=lambda r: (r.trial.evaluation_seed, r.trial.distillation_seed))
     good = [record for record in ordered if record.status == "ok" and metric in record.metrics]
     values = tuple(record.metrics[metric] for record in good)
@@ -215,7 +161,7 @@ def _row(members: Sequence[Record], changes: Changes, metric: str, measured: Mea
     trials = [[r for r in measured[record.id] if metric in r.metrics] for record in good]
     return Row(
         method=first.method.name,
-        changes=changes,
+        changes=changed,
         architecture=first.trial.architecture,
         network=first.trial.network,
         ceiling=first.trial.budget.kind == "full",

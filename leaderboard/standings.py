@@ -10,10 +10,10 @@ from math import fsum
 from bench.specs import Budget, BudgetKind
 from bench.statistics import smallest_gap
 from bench.trials import Tier, Track
-from leaderboard.tables import Table
+from leaderboard.tables import Table, leagues
 
 Place = tuple[str, Budget, str, str]
-"""Dataset, budget, checksum and architecture: one cell of a grid."""
+"""Dataset, budget, checksum and league (architecture, recipe, merged sets): one cell of a grid."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Standing:
 class Standings:
     """The methods of one protocol, tier, track and kind of budget, best average rank first.
 
-    Only cells count in which every method has a result; ceilings and changed presets take no part.
+    Only cells count in which every method has a result; who is never ranked takes no part.
 
     Attributes:
         protocol: its name.
@@ -61,17 +61,17 @@ class Standings:
 
 
 def gaps(table: Table) -> dict[str, float]:
-    """For each architecture the smallest gap that the table can show, as a fraction."""
-    found = {}
-    for architecture in sorted({row.architecture for row in table.rows}):
-        samples = [
-            row.values
-            for row in table.rows
-            if row.architecture == architecture and not row.ceiling and row.values
-        ]
-        gap = smallest_gap(samples)
+    """For each architecture the smallest gap that the table can show, as a fraction.
+
+    Where its rows are ranked apart, by recipe or by number of merged sets, the largest of their
+    gaps. Methods that share their students are one sample.
+    """
+    found: dict[str, float] = {}
+    for members in leagues(table.rows).values():
+        gap = smallest_gap(list(dict.fromkeys(row.values for row in members)))
+        architecture = members[0].architecture
         if gap is not None:
-            found[architecture] = gap
+            found[architecture] = max(gap, found.get(architecture, gap))
     return found
 
 
@@ -110,14 +110,13 @@ def _standings(found: Sequence[Table]) -> Standings | None:
 
 
 def _cells(found: Iterable[Table]) -> dict[Place, dict[str, float]]:
-    """Mean accuracies of the presets of each cell, by method."""
+    """Mean accuracies of those that compete in each cell, by method."""
     cells: dict[Place, dict[str, float]] = {}
     for table in found:
         key = table.key
-        for row in table.rows:
-            if row.summary and not row.ceiling and not row.changes:
-                place = (key.dataset, key.budget, key.checksum, row.architecture)
-                cells.setdefault(place, {})[row.method] = row.summary.mean
+        for league, members in leagues(table.rows).items():
+            place = (key.dataset, key.budget, key.checksum, league)
+            cells[place] = {row.method: row.summary.mean for row in members if row.summary}
     return cells
 
 

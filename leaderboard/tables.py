@@ -16,8 +16,6 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, get_args
 
-from bench.planning import Rules
-from bench.recipes import Recipe
 from bench.records import Record
 from bench.specs import Budget, BudgetKind
 from bench.statistics import rank_groups
@@ -112,8 +110,8 @@ def tables(
         metric: which of their metrics is tabulated; larger is better.
         correct: packed per-image correctness by trial id: where it is known of two methods, ranks
             ask for a difference that other test images would show as well.
-        rules: finds a protocol's rules, whose recipe a method's own row is trained by; the
-            installed ones unless given.
+        rules: finds a protocol's rules, whose recipe and network are those of a method with
+            nothing changed; the installed ones unless given.
         wanted: whether a table is made; all are unless given. What is said of a table does not
             depend on which others are made.
     """
@@ -128,8 +126,8 @@ def tables(
 
     @cache
     def rows_of(key: TableKey) -> list[Row]:
-        recipe = _recipe(load(key.protocol, key.version, key.protocol_hash, key.tier))
-        return rows(by_key.get(key, ()), metric, measured, recipe)
+        own = load(key.protocol, key.version, key.protocol_hash, key.tier)
+        return rows(by_key.get(key, ()), metric, measured, own)
 
     def table(key: TableKey) -> Table:
         own = rows_of(key) if key.budget != FULL else []
@@ -146,12 +144,6 @@ def _filled(keys: Iterable[TableKey]) -> list[TableKey]:
     found = set(keys)
     below = {replace(key, budget=FULL) for key in found if key.budget != FULL}
     return sorted(found - below, key=lambda key: key.order)
-
-
-def _recipe(rules: Rules | None) -> Mapping[str, Any]:
-    """What rules train students by, where they have one recipe for all."""
-    recipe = getattr(rules, "recipe", None)
-    return recipe.as_dict() if isinstance(recipe, Recipe) else {}
 
 
 def _key(record: Record) -> TableKey:
@@ -171,14 +163,28 @@ def _key(record: Record) -> TableKey:
 
 
 def _arrange(own: Sequence[Row], ceilings: Sequence[Row], correct: Correct) -> tuple[Row, ...]:
-    """Rank the rows of each architecture, best first, then the ceilings of these architectures."""
-    arranged: list[Row] = []
-    for architecture in sorted({row.architecture for row in own}):
-        peers = [row for row in own if row.architecture == architecture]
-        ranks = _ranks({row.title: row for row in peers if row.values}, correct)
-        arranged += sorted((replace(row, rank=ranks.get(row.title)) for row in peers), key=_place)
+    """Ranked rows, best first within an architecture, then the ceilings of these architectures."""
+    ranks: dict[tuple[str, str], int] = {}
+    for members in leagues(own).values():
+        found = _ranks({row.title: row for row in members}, correct)
+        ranks |= {(members[0].architecture, title): rank for title, rank in found.items()}
+    arranged = sorted(
+        (replace(row, rank=ranks.get((row.architecture, row.title))) for row in own), key=_place
+    )
     shown = {row.architecture for row in own or ceilings}
     return (*arranged, *(row for row in ceilings if row.architecture in shown))
+
+
+def leagues(own: Iterable[Row]) -> dict[str, list[Row]]:
+    """The rows that compete, by what they must share to be ranked together.
+
+    Neither ceilings compete nor variants: whatever somebody sets moves nobody's rank.
+    """
+    found: dict[str, list[Row]] = defaultdict(list)
+    for row in own:
+        if row.values and not row.ceiling and not row.is_variant:
+            found[row.league].append(row)
+    return found
 
 
 def _ranks(peers: Mapping[str, Row], correct: Correct) -> dict[str, int]:
@@ -189,8 +195,8 @@ def _ranks(peers: Mapping[str, Row], correct: Correct) -> dict[str, int]:
     return rank_groups({title: row.values for title, row in peers.items()}, second=over_images)
 
 
-def _place(row: Row) -> tuple[float, str]:
-    return -row.summary.mean if row.summary else 1.0, row.title
+def _place(row: Row) -> tuple[str, float, str]:
+    return row.architecture, -row.summary.mean if row.summary else 1.0, row.title
 
 
 def _warnings(keys: Iterable[TableKey]) -> dict[TableKey, tuple[str, ...]]:

@@ -31,7 +31,7 @@ IntArray = NDArray[np.int64]
 
 fractions = st.floats(0, 1, allow_subnormal=False)
 samples = st.lists(fractions, min_size=2, max_size=8)
-tables = st.dictionaries(st.sampled_from("abcdef"), samples, min_size=1)
+tables = st.dictionaries(st.sampled_from("abcdef"), samples, min_size=2)
 
 
 def test_summary_of_a_hand_computed_sample() -> None:
@@ -187,6 +187,29 @@ def test_the_correction_counts_every_pair_of_the_table() -> None:
     assert rank_groups(pair)["a"] == 2
     crowd = {f"c{i}": [0.1 + i / 5, 0.9 - i / 5, 0.5] for i in range(5)}
     assert rank_groups(pair | crowd)["a"] == 1
+
+
+def test_methods_that_share_their_students_count_once_in_the_correction() -> None:
+    table = {"a": [0.50, 0.52, 0.54], "b": [0.57, 0.59, 0.60], "c": [0.10, 0.90, 0.50]}
+    p = [welch(table[one], table[other]).p or 0 for one, other in combinations(table, 2)]
+    assert 3 * min(p) < ALPHA < 6 * min(p)  # so many pairs if "a2" counted as another
+    assert rank_groups(table) == {"a": 2, "b": 1, "c": 2}
+    twice = {**table, "a2": table["a"]}
+    assert rank_groups(twice) == {"a": 2, "b": 1, "c": 2, "a2": 2}
+
+
+def test_of_methods_that_share_their_values_every_further_test_must_agree() -> None:
+    table = {"a": [0.90, 0.91, 0.89], "a2": [0.90, 0.91, 0.89], "b": [0.50, 0.51, 0.49]}
+    further = {("a", "b"): 0.0, ("a2", "b"): 0.5}
+    assert rank_groups(table) == {"a": 1, "a2": 1, "b": 3}
+    ranks = rank_groups(table, second=lambda *names: further[names])
+    assert ranks == {"a": 1, "a2": 1, "b": 1}
+
+
+def test_a_method_without_a_rival_has_no_rank() -> None:
+    assert rank_groups({"a": [0.5, 0.6]}) == {}
+    assert rank_groups({"a": [0.5, 0.6], "b": [0.7]}) == {}
+    assert rank_groups({}) == {}
 
 
 def test_a_method_with_one_value_has_no_rank() -> None:

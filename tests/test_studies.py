@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench import cards
 from bench.files import canonical_json
 from bench.records import Costs, Record
+from bench.specs import Budget
 from bench.studies import (
     NONE,
     Cell,
@@ -164,6 +166,16 @@ def method(name: str = "dm", version: int = 1, preset: str = "quick") -> Any:
 )
 def test_what_a_user_changed_makes_another_method(facts: dict[str, Any], expected: str) -> None:
     assert variant(method(**facts)) == expected
+
+
+@pytest.mark.parametrize("stated", ["quick", "quick iterations=7 lr_images=5.0"])
+def test_the_installed_card_tells_what_was_changed_whatever_the_record_states(stated: str) -> None:
+    preset = cards.resolve("dm", "quick", "digits", Budget("ipc", 1)).parameters
+    assert variant(make("dm", parameters=preset, preset=stated)) == "dm"
+    changed = make("dm", parameters=preset | {"iterations": 7}, preset=stated)
+    assert variant(changed) == "dm (iterations=7)"
+    other_version = make("dm", parameters=preset, preset="quick lr_images=5.0", method_version=99)
+    assert variant(other_version) == "dm v99 (lr_images=5.0)"
 
 
 def test_accuracies_are_those_of_students_that_ended_well() -> None:

@@ -9,7 +9,7 @@ from itertools import combinations
 from bench.statistics import ALPHA, Comparison, holm, welch
 from leaderboard.images import Correct, compare_images
 from leaderboard.rows import Row
-from leaderboard.tables import Table
+from leaderboard.tables import Table, leagues
 
 MOST_TESTS = 15
 """Tests of an example that are shown: the closest to the threshold."""
@@ -37,14 +37,14 @@ class Test:
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """The tests behind the ranks of one table and architecture.
+    """The tests behind the ranks of one table and league.
 
     Attributes:
         table: the table.
         architecture: the students' network.
         rows: the ranked rows, best first.
         tests: the tests closest to the threshold, smallest p-value first.
-        pairs: how many tests there are.
+        pairs: how many tests there are; rows that share their students are tested once.
     """
 
     table: Table
@@ -57,34 +57,29 @@ class Example:
 def example(found: Iterable[Table], correct: Correct) -> Example | None:
     """The first of the tables with the most ranked rows; ``None`` without any two."""
     candidates = [
-        (table, architecture, rows)
+        (table, rows)
         for table in found
-        for architecture in sorted({row.architecture for row in table.rows})
-        if len(rows := _ranked(table, architecture)) > 1
+        for members in leagues(table.rows).values()
+        if len(rows := tuple(row for row in members if row.rank is not None)) > 1
     ]
     if not candidates:
         return None
-    table, architecture, rows = max(candidates, key=lambda candidate: len(candidate[2]))
+    table, rows = max(candidates, key=lambda candidate: len(candidate[1]))
     tests = _tests(rows, correct)
     closest = sorted(tests, key=lambda test: abs(test.adjusted_p - ALPHA))[:MOST_TESTS]
     return Example(
         table=table,
-        architecture=architecture,
+        architecture=rows[0].architecture,
         rows=rows,
         tests=tuple(sorted(closest, key=lambda test: test.adjusted_p)),
         pairs=len(tests),
     )
 
 
-def _ranked(table: Table, architecture: str) -> tuple[Row, ...]:
-    return tuple(
-        row for row in table.rows if row.architecture == architecture and row.rank is not None
-    )
-
-
 def _tests(rows: Sequence[Row], correct: Correct) -> list[Test]:
-    """Every pair, as :func:`bench.statistics.rank_groups` tests it."""
-    pairs = list(combinations(rows, 2))
+    """Every pair of samples, as :func:`bench.statistics.rank_groups` tests it."""
+    distinct = {row.values: row for row in reversed(rows)}  # the first of those that are the same
+    pairs = list(combinations(reversed(distinct.values()), 2))
     seeds = [welch(better.values, worse.values) for better, worse in pairs]
     images = [
         compare_images(better, worse, correct) if _rejects(test) else None

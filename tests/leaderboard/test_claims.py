@@ -14,6 +14,7 @@ from bench.records import parse
 from bench.statistics import ALPHA, summarize
 from leaderboard import profile_files, reported, wording
 from leaderboard.comparisons import compare
+from leaderboard.rows import Row
 from leaderboard.site import links
 from leaderboard.site.claims import Finding, claims
 from leaderboard.tables import tables
@@ -275,18 +276,28 @@ def test_what_was_measured_of_the_pool_is_what_the_published_records_say() -> No
     folder = HOME / "results/cross-arch-v1/quick/digits"
     made = [
         parse(line, "line")
-        for name in ("model-pool", "dc")
+        for name in ("model-pool", "model-pool-kd", "dc")
         for _, line in lines(folder / f"{name}.jsonl")
     ]
-    cells = compare(tables(made), "model-pool", "dc")
-    unseen = [cell for cell in cells if cell.a.architecture != "convnet-d2-w32"]
-    assert all(cell.adjusted_p is None or cell.adjusted_p >= ALPHA for cell in unseen)
-    means = [
-        [fmean(values) for values in zip(*(row.values for row in rows), strict=True)]
-        for rows in ([cell.a for cell in unseen], [cell.b for cell in unseen])
-    ]
-    texts = [wording.accuracy(summarize(mean)) for mean in means]
-    assert stands_in([str(len(unseen)), *texts], finding)
+    board = tables(made)
+
+    def on_unseen(pool: str) -> tuple[list[Row], list[Row]]:
+        cells = [
+            cell for cell in compare(board, pool, "dc") if cell.a.architecture != "convnet-d2-w32"
+        ]
+        assert all(cell.adjusted_p is not None and cell.adjusted_p >= ALPHA for cell in cells)
+        return [cell.a for cell in cells], [cell.b for cell in cells]
+
+    def told(rows: list[Row]) -> list[str]:
+        means = [fmean(values) for values in zip(*(row.values for row in rows), strict=True)]
+        (iterations,) = {row.parameters["iterations"] for row in rows}
+        return [wording.accuracy(summarize(means)), str(iterations)]
+
+    longer, dc = on_unseen("model-pool (iterations=100)")
+    preset, _ = on_unseen("model-pool-kd")
+    mean, iterations = told(dc)
+    assert stands_in([str(len(dc)), iterations, *told(longer), *told(preset), mean], finding)
+    assert finding.command.endswith(f"--set model-pool.iterations={told(longer)[1]}")
 
 
 def test_pages_that_findings_name_are_pages_of_the_site() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from bench.recipes import Recipe
 from bench.records import Record
 from bench.statistics import smallest_gap
 from leaderboard import remarks
@@ -78,20 +79,54 @@ def test_rulebooks_are_never_mixed(sample: MakeSample) -> None:
 
 
 def test_the_smallest_gap_is_that_of_the_rows_of_one_architecture(sample: MakeSample) -> None:
-    usual, deep = [0.5, 0.52, 0.54], [0.1, 0.2, 0.3]
+    usual, deep = ([0.5, 0.52, 0.54], [0.4, 0.42, 0.44]), ([0.1, 0.2, 0.3], [0.2, 0.3, 0.4])
     records = [
-        *sample("a", usual),
-        *sample("b", usual),
-        *sample("a", deep, architecture="deep"),
-        *sample("b", deep, architecture="deep"),
+        *sample("a", usual[0]),
+        *sample("b", usual[1]),
+        *sample("a", deep[0], architecture="deep"),
+        *sample("b", deep[1], architecture="deep"),
         *sample("whole", [0.0, 1.0], budget="full"),
     ]
     (table,) = tables(records)
     assert gaps(table) == {
-        "convnet-d2-w32": smallest_gap([usual, usual]),
-        "deep": smallest_gap([deep, deep]),
+        "convnet-d2-w32": smallest_gap(usual),
+        "deep": smallest_gap(deep),
     }
     assert "points on deep" in remarks.smallest_gap(table)
+
+
+def test_the_smallest_gap_is_that_of_the_rows_that_are_ranked(sample: MakeSample) -> None:
+    a, b = [0.5, 0.52, 0.54], [0.4, 0.42, 0.44]
+    ranked = [*sample("a", a), *sample("b", b)]
+    noisy = {"parameters": {"iterations": 5}, "preset": "quick iterations=5"}
+    same = [*sample("b", b), *sample("c", b), *sample("b", [0.0, 1.0], **noisy)]
+    (table,) = tables([*ranked, *same])
+    assert gaps(table) == {"convnet-d2-w32": smallest_gap([a, b])}
+
+
+def test_of_rows_ranked_apart_the_largest_gap_is_stated(sample: MakeSample) -> None:
+    steady, noisy = ([0.5, 0.52], [0.4, 0.42]), ([0.1, 0.5], [0.2, 0.6])
+    other = {"recipe": Recipe(epochs=300, augmentation="none")}
+    records = [
+        record
+        for pair, recipe in ((steady, {}), (noisy, other))
+        for method, values in zip("ab", pair, strict=True)
+        for record in sample(method, values, **recipe)
+    ]
+    (table,) = tables(records)
+    assert gaps(table) == {"convnet-d2-w32": smallest_gap(noisy)}
+
+
+def test_every_recipe_of_the_rules_is_a_cell_of_its_own(sample: MakeSample) -> None:
+    other = {"recipe": Recipe(epochs=300, augmentation="none"), "time": "2025-01-01T00:00:00Z"}
+    records = [
+        *cells(sample, {"a": {1: 0.9}, "b": {1: 0.5}}),
+        *sample("a", [0.1, 0.2], **other),
+        *sample("b", [0.3, 0.4], **other),
+    ]
+    found = only(standings(tables(records)))
+    assert (found.cells, found.all_cells) == (2, 2)
+    assert [entry.average_rank for entry in found.methods] == [1.5, 1.5]
 
 
 def test_one_method_has_no_gap(sample: MakeSample) -> None:

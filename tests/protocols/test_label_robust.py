@@ -310,7 +310,8 @@ def test_what_is_missing_is_said(missing: str, score: str) -> None:
 
 def test_a_reference_with_changed_parameters_is_none() -> None:
     references = [r for r in RECORDS if r.method.name == "label-only"]
-    facts = references[0].method.model_copy(update={"preset": "quick experts=2"})
+    parameters = references[0].method.parameters | {"experts": 2}
+    facts = references[0].method.model_copy(update={"parameters": parameters})
     changed = [r.model_copy(update={"method": facts}) for r in references]
     others = [r for r in RECORDS if r.method.name != "label-only"]
     _, scores = QUICK.studies([*others, *changed])

@@ -81,6 +81,7 @@ def _cells(table: Table, row: Row) -> dict[str, Any]:
         **_costs("evaluate", row.evaluate),
         "provenance": row.provenance.kind,
         "reproductions": row.provenance.times,
+        "repetitions": row.provenance.repeated,
         "devices": ", ".join(row.devices),
         "distilled_on": ", ".join(row.distilled_on),
         "seeds": json.dumps(row.seeds),

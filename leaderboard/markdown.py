@@ -32,7 +32,8 @@ Rendered from records by `bench leaderboard build`; edits here are lost.
   is stored which test images were right, other test images must tell the same (paired bootstrap).
   Fewer than two trials allow no rank.
 - **Ceiling**: students trained on the whole training set, for orientation; never ranked.
-- **Provenance**: self-reported, re-run from another commit or machine, or reproduced
+- **Provenance**: self-reported; repeated at other commits of the code, on the same machine;
+  reproduced on other machines or torch versions; or re-run, without agreement on two trials
   (`docs/ranks.md` has the exact rules).
 - **Stored**: bytes to keep in order to train from the result again. **Prepare** (work ahead of the
   distillation, such as expert buffers), **Distil**, **Evaluate** (one student): median time and

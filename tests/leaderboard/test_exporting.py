@@ -98,7 +98,7 @@ def test_json_has_its_pinned_shape() -> None:
         "recipe",
         "trials",
     }
-    assert set(table["rows"][0]["provenance"]) == {"kind", "times"}
+    assert set(table["rows"][0]["provenance"]) == {"kind", "times", "repeated"}
     standing, *_ = answer["standings"]
     assert set(standing) == {
         "protocol",

@@ -23,7 +23,7 @@ from bench.specs import Budget
 from bench.studies import Column, Study, mishaps
 from bench.trials import Trial
 from bench.worker import Finished, Progress
-from tests.records import record_of
+from tests.records import ENVIRONMENT, record_of
 from tests.test_planning import GRID, TRIAL
 
 
@@ -176,6 +176,23 @@ def test_a_single_result_has_no_deviation(plan: Plan) -> None:
 def shown(plan: Plan, records: Sequence[Record], ran: int, capsys: Any) -> list[str]:
     outcome.show(plan, records, ran)
     return [line.strip() for line in capsys.readouterr().out.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("commit", "words"),
+    [
+        ("c" * 40, ""),
+        ("c" * 40 + "-dirty", "1 of 2 records cannot be published: their code had uncommitted"),
+        ("", "1 of 2 records cannot be published: their installation knows no commit; `pip in"),
+    ],
+)
+def test_records_that_cannot_be_published_are_told_with_the_reason(commit: str, words: str) -> None:
+    ran = ENVIRONMENT.model_copy(update={"commit": commit})
+    told = outcome.unpublishable([scored(TRIAL), record_of(TRIAL, 0.5, environment=ran)])
+    assert told.startswith(words)
+    assert bool(told) == bool(words)
+    chosen = replace(TRIAL, distillation=replace(TRIAL.distillation, split="validation"))
+    assert outcome.unpublishable([record_of(chosen, 0.5, environment=ran)]) == ""
 
 
 def test_what_went_wrong_is_told_below_the_table_and_counted(plan: Plan, capsys: Any) -> None:

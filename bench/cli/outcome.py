@@ -84,6 +84,18 @@ def _ending(plan: Plan, records: Sequence[Record], ran: int) -> str:
     return f"{'; '.join(parts)}."
 
 
+def unpublishable(records: Sequence[Record]) -> str:
+    """Why results among these cannot be published for their commit; ``""`` if they can."""
+    results = [record for record in records if record.trial.split == "test"]
+    unfit = [entry.environment for entry in results if not entry.environment.committed]
+    if not unfit:
+        return ""
+    why = "their code had uncommitted changes"
+    if not all(where.commit for where in unfit):
+        why = "their installation knows no commit; `pip install -e .` in a git checkout does"
+    return f"{len(unfit)} of {counted(len(records), 'record')} cannot be published: {why}."
+
+
 def tables(plan: Plan, records: Sequence[Record]) -> list[RenderableType]:
     """The cells' accuracies and the studies; a very long list of cells only without studies."""
     found = _studies(plan, records)

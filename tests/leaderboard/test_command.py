@@ -18,6 +18,7 @@ from bench.errors import BenchError, MissingData, UnknownName
 from bench.records import Record
 from leaderboard import command
 from leaderboard.pages import BEGIN, END
+from tests.records import correct_of
 
 MakeSample = Callable[..., list[Record]]
 
@@ -36,7 +37,7 @@ def compare(*words: str) -> Result:
 
 def add(root: str | Path, made: list[Record]) -> None:
     for record in made:
-        records.append(Path(root), record)
+        records.append(Path(root), record, correct_of(record))
 
 
 @pytest.fixture(autouse=True)

@@ -107,6 +107,14 @@ def test_stores_count_beside_the_results(sample: MakeSample) -> None:
     assert "75.0 ± 5.0" in PAGE.read_text()
 
 
+def test_a_method_that_is_not_installed_has_its_row_all_the_same(sample: MakeSample) -> None:
+    add("leaderboard/results", sample("towards-the-mean", [0.7, 0.8]))
+    assert call("build", "--site", "board").exit_code == 0
+    assert call("build").exit_code == 0
+    for page in (PAGE, Path("board/index.html")):
+        assert "towards-the-mean" in page.read_text()
+
+
 def test_build_prints_data() -> None:
     (table,) = json.loads(call("build", "--json").stdout)
     assert [row["method"] for row in table["rows"]] == ["dm", "random"]

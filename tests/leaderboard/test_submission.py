@@ -369,6 +369,45 @@ def test_a_trial_that_the_installed_rules_do_not_plan_is_a_fault(registered: Non
     assert "is no trial that the rules of tiny-grid v1 (quick) plan" in fault.sentence
 
 
+STRANGE = pytest.mark.parametrize(
+    ("facts", "what"),
+    [
+        ({"method": "towards-the-mean"}, "method 'towards-the-mean'"),
+        ({"method_version": 99}, "version 99 of method 'dm'"),
+        ({"dataset": "mine"}, "dataset 'mine'"),
+    ],
+)
+
+
+@STRANGE
+def test_what_is_not_installed_is_remarked_and_no_fault(
+    record: MakeRecord, monkeypatch: pytest.MonkeyPatch, facts: dict[str, Any], what: str
+) -> None:
+    monkeypatch.setattr(submitting, "installed_hash", known_rules)
+    add(record(**facts), record(seed=1, **facts))
+    (path,) = records.files(Path("runs/records"))
+    result = submit(str(path), "--rerun")
+    assert result.exit_code == 0, result.output
+    assert "0 faults" in result.stdout
+    assert "Run again: nothing" in result.stdout
+    assert f"The {what} is not installed here: whether the rules plan 2 of the" in result.stderr
+    answer = json.loads(submit(str(path), "--rerun", "--json").stdout)
+    assert (len(answer["remarks"]), answer["faults"], answer["rerun"]) == (1, [], None)
+
+
+def test_another_trial_is_run_again_where_the_cheapest_cannot(
+    record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "leaderboard.rerun.rerun", lambda stated, _: Repetition(stated=stated, measured=stated)
+    )
+    monkeypatch.setattr(submitting, "installed_hash", known_rules)
+    here = record("dm", 0.5)
+    add(record("towards-the-mean", 0.5, cost=Costs()), here)
+    found = submit(*map(str, records.files(Path("runs/records"))), "--rerun", "--json")
+    assert json.loads(found.stdout)["rerun"]["trial"] == here.id
+
+
 def test_the_cheapest_good_record_is_chosen(record: MakeRecord) -> None:
     quick = record("dm", 0.5)
     cheap = quick.cost.model_copy(update={"distill": None})

@@ -12,6 +12,7 @@ from rich.console import Console
 from bench.records import Record
 from leaderboard import render
 from leaderboard.comparisons import compare
+from leaderboard.reading import Reading
 from leaderboard.tables import tables
 
 MakeRecord = Callable[..., Record]
@@ -86,7 +87,7 @@ def test_a_comparison_ends_in_a_verdict(
     sample: MakeSample, dm: list[float], random: list[float], verdict: str
 ) -> None:
     compared = compare(tables([*sample("dm", dm), *sample("random", random)]), "dm", "random")
-    (cell,) = json.loads(json.dumps(render.comparison_data(compared), allow_nan=False))
+    (cell,) = json.loads(json.dumps(render.comparison_data(compared, Reading()), allow_nan=False))
     assert cell["verdict"] == verdict
     assert cell["n"] == [len(dm), len(random)]
     assert verdict in printed(render.terminal_comparisons(compared))

@@ -21,7 +21,7 @@ from bench.generators import SyntheticGenerator
 from bench.recipes import STANDARD, Recipe
 from bench.relabelling import relabel
 from bench.specs import Budget, DatasetSpec
-from bench.statistics import Summary, summarize
+from bench.statistics import Summary, cut, summarize
 from bench.store import Store
 from bench.studies import counted
 from bench.trials import Distillation, Split, Tier
@@ -72,8 +72,12 @@ class Evaluation:
 
     def __repr__(self) -> str:
         interval = self.summary.interval
-        deviation = f" ± {100 * self.std:.1f}" if interval else ""
-        low_high = f", 95 % [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]" if interval else ""
+        deviation, low_high = "", ""
+        if interval:
+            low, high = cut(interval)
+            deviation = f" ± {100 * self.std:.1f}"
+            low_high = f", 95 % [{100 * low:.1f}, {100 * high:.1f}]"
+            low_high += " (cut to [0, 100])" if (low, high) != interval else ""
         return (
             f"Evaluation({100 * self.mean:.1f}{deviation} %{low_high}, "
             f"{counted(len(self.outcomes), 'seed')}, {self.network} on {self.dataset})"

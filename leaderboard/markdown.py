@@ -25,7 +25,7 @@ Rendered from records by `bench leaderboard build`; edits here are lost.
 
 - **Accuracy**: mean ± population standard deviation over n trials, in percent. A trial is one
   repetition with its own seed. Of a trial that ran more than once the latest good record counts.
-- **95 % interval**: of the mean, by Student's t.
+- **95 % interval**: of the mean, by Student's t; what lies outside [0, 100] is cut, and said.
 - **Rank**: one plus the number of methods that are significantly better than this one, or than a
   method with the same or a higher mean; so ranks follow the means, and part only where a difference
   is significant (Welch's t-test of every pair on one architecture, Holm-corrected, 5 %). Where it
@@ -91,7 +91,7 @@ def _study(study: Study) -> str:
     head = [escape(column.name) for column in study.columns]
     left = {escape(column.name) for column in study.columns if column.kind == "text"}
     body = [[escape(cell) for cell in row] for row in study.texts()]
-    notes = [f"{escape(note)}\n" for note in study.notes]
+    notes = [f"{escape(note)}\n" for note in study.remarks]
     return "\n".join([f"### {escape(study.title)}\n", _grid(head, body, left), *notes])
 
 
@@ -179,17 +179,12 @@ def _table(table: Table, usual: Mapping[str, Any]) -> str:
         f"### {escape(_name(table))}\n",
         *(f"**Warning**: {escape(warning)}\n" for warning in table.warnings),
         _grid(shown, body, columns.LEFT),
-        _gap(table),
+        *(f"{escape(remark)}\n" for remark in remarks.below(table)),
         _other_recipes(table, usual),
         _commands(table),
         _reported(table),
     ]
     return "\n".join(part for part in parts if part)
-
-
-def _gap(table: Table) -> str:
-    sentence = remarks.smallest_gap(table)
-    return f"{escape(sentence)}\n" if sentence else ""
 
 
 def _safe(column: str, cell: str) -> str:

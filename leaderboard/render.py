@@ -38,7 +38,7 @@ def terminal(table: Table) -> Grid:
         *(f"n = {text}" if name == columns.COUNT else text for name, text in shared.items()),
         columns.devices(table.rows),
     ]
-    caption = [", ".join(common), remarks.smallest_gap(table), *table.warnings]
+    caption = [", ".join(common), *remarks.below(table), *table.warnings]
     return _grid(place(table.key), head, body, columns.LEFT, caption)
 
 
@@ -51,7 +51,7 @@ def terminal_comparisons(compared: Sequence[CellComparison]) -> Grid:
             *(", ".join(dict.fromkeys(map(of, cell.keys))) for of in PLACE.values()),
             cell.a.architecture,
             wording.percent(cell.test.difference),
-            wording.interval(cell.test.interval),
+            wording.difference(cell.test.interval),
             wording.probability(cell.test.p),
             wording.probability(cell.images.p if cell.images else None),
             wording.probability(cell.adjusted_p),

@@ -20,7 +20,7 @@ from bench.recipes import Recipe
 from bench.records import Record
 from bench.runner import Options, Plan
 from bench.specs import Budget
-from bench.studies import Column, Study, mishaps
+from bench.studies import CUT, Column, Study, mishaps
 from bench.trials import Trial
 from bench.worker import Finished, Progress
 from tests.records import ENVIRONMENT, record_of
@@ -171,6 +171,14 @@ def test_a_very_long_list_of_cells_gives_way_to_the_studies(
 def test_a_single_result_has_no_deviation(plan: Plan) -> None:
     ((*_, figures, interval, n),) = printed(plan, [scored(TRIAL, 0.909)])
     assert (figures, interval, n) == ("90.9", "", "1")
+
+
+def test_an_interval_beyond_what_accuracies_can_be_is_cut_and_told(plan: Plan) -> None:
+    records = [scored(TRIAL, 0.1), scored(replace(TRIAL, seed=1), 0.9)]
+    ((*_, interval, _),) = printed(plan, records)
+    assert interval == "[0.0, 100.0]"
+    assert [str(part) for part in outcome.tables(plan, records)[1:]] == [CUT]
+    assert len(outcome.tables(plan, records[:1])) == 1
 
 
 def shown(plan: Plan, records: Sequence[Record], ran: int, capsys: Any) -> list[str]:

@@ -17,11 +17,12 @@ from bench.data import RealSet, SyntheticSet
 from bench.environment import choose_device, use_full_precision
 from bench.errors import ContractError, InvalidValue
 from bench.evaluation import Choice, Outcome
+from bench.freed_memory import keep_freed_memory
 from bench.generators import SyntheticGenerator
 from bench.recipes import STANDARD, Recipe
 from bench.relabelling import relabel
 from bench.specs import Budget, DatasetSpec
-from bench.statistics import Summary, summarize
+from bench.statistics import Summary, cut, summarize
 from bench.store import Store
 from bench.studies import counted
 from bench.trials import Distillation, Split, Tier
@@ -72,8 +73,12 @@ class Evaluation:
 
     def __repr__(self) -> str:
         interval = self.summary.interval
-        deviation = f" ± {100 * self.std:.1f}" if interval else ""
-        low_high = f", 95 % [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]" if interval else ""
+        deviation, low_high = "", ""
+        if interval:
+            low, high = cut(interval)
+            deviation = f" ± {100 * self.std:.1f}"
+            low_high = f", 95 % [{100 * low:.1f}, {100 * high:.1f}]"
+            low_high += " (cut to [0, 100])" if (low, high) != interval else ""
         return (
             f"Evaluation({100 * self.mean:.1f}{deviation} %{low_high}, "
             f"{counted(len(self.outcomes), 'seed')}, {self.network} on {self.dataset})"
@@ -133,6 +138,7 @@ def evaluate(
             progress(f"seed {seed}", done, total)
 
     use_full_precision()
+    keep_freed_memory()
     outcomes = evaluation.evaluate(
         labelled, architecture, recipe, test, range(seeds), report=report, strategy=strategy
     )
@@ -229,6 +235,7 @@ def distill(
     known = datasets.facts(dataset, data_root=root)  # one name for one dataset, as in records
     plan = replace(plan, split=split, checksum=known.checksum or "")
     use_full_precision()
+    keep_freed_memory()
     with tempfile.TemporaryDirectory(prefix="bench-experts-") as experts:
         made = distillation.make(
             plan,

@@ -148,6 +148,11 @@ class Environment(_Facts):
     # records that were published before there was a choice are valid without it
     model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
+    @property
+    def committed(self) -> bool:
+        """Whether the code was that of a commit, which is named, without changes of its own."""
+        return self.commit != "" and not self.commit.endswith("-dirty")
+
 
 class Costs(_Facts):
     """Costs per phase; ``None`` where a phase did not run.

@@ -32,6 +32,12 @@ RESOLUTION = 1e-9
 """P-values of a bootstrap are multiples of this, to which doubles resolve sums of 10,000 images."""
 
 
+def cut(bounds: Interval) -> Interval:
+    """A fraction's interval without what no fraction can be: few values make it reach further."""
+    low, high = bounds
+    return max(low, 0.0), min(high, 1.0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Summary:
     """What is stated of one sample, in the unit of its values.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.cards import preset_parameters
-from bench.statistics import Interval, Summary, summarize
+from bench.statistics import Interval, Summary, cut, summarize
 
 if TYPE_CHECKING:
     from bench.records import Record
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 Kind = Literal["text", "percent", "points", "number", "seconds", "bytes"]
 
 NONE = "–"
+
+CUT = "95 % intervals are cut to [0, 100]."
+"""Said where a reader sees less of an interval than was computed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +86,13 @@ class Study:
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Everything that a reader is told below the table."""
+        cells = (pair for row in self.rows for pair in zip(row, self.columns, strict=True))
+        is_cut = any(_is_cut(cell, column.kind) for cell, column in cells)
+        return (*self.notes, CUT) if is_cut else self.notes
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON: unrounded numbers, estimates as objects."""
         return {
@@ -107,8 +117,17 @@ def _plain(cell: Cell) -> Any:
     return {"value": cell.value, "std": cell.std, "interval": interval, "n": cell.n}
 
 
+def _is_cut(cell: Cell, kind: Kind) -> bool:
+    """Whether :func:`text` shows less of an interval than there is."""
+    bounds = cell.interval if isinstance(cell, Estimate) and kind == "percent" else None
+    return bounds is not None and cut(bounds) != bounds
+
+
 def text(cell: Cell, kind: Kind) -> str:
-    """A cell as a reader sees it: ``71.2 ± 7.4 [64.0, 78.4]``."""
+    """A cell as a reader sees it: ``71.2 ± 7.4 [64.0, 78.4]``.
+
+    In percent, the interval is cut to what a fraction can be.
+    """
     if cell is None:
         return NONE
     if isinstance(cell, str):
@@ -119,7 +138,8 @@ def text(cell: Cell, kind: Kind) -> str:
     if cell.std is not None and cell.n > 1:
         parts.append(f"± {_number(cell.std, _unsigned(kind))}")
     if cell.interval is not None:
-        low, high = (_number(end, kind) for end in cell.interval)
+        bounds = cut(cell.interval) if kind == "percent" else cell.interval
+        low, high = (_number(end, kind) for end in bounds)
         parts.append(f"[{low}, {high}]")
     return " ".join(parts)
 

@@ -14,8 +14,10 @@ ARCHITECTURE, DEVICE, PROVENANCE = "Architecture", "Device", "Provenance"
 
 
 def _provenance(source: Provenance) -> str:
-    """``self-reported``, ``re-run`` or ``reproduced 2 ×``."""
-    return f"{source.kind} {source.times} ×" if source.times else source.kind
+    """``self-reported``, ``re-run``, ``reproduced 2 ×`` or ``repeated 2 × at other commits``."""
+    kind = f"{source.kind} {source.times} ×" if source.times else source.kind
+    again = f"repeated {source.repeated} × at other commits" if source.repeated else ""
+    return ", ".join(filter(None, ("" if kind == "repeated" else kind, again)))
 
 
 def devices(rows: Iterable[Row]) -> str:

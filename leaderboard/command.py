@@ -26,6 +26,7 @@ from leaderboard.console import (
     own_stores,
     print_json,
     read,
+    tell_sources,
 )
 from leaderboard.installed import installed_hash
 
@@ -128,7 +129,7 @@ def build(
         pictured = tuple(store or ()) if gallery else ()
         _write_site(site, found, told, reading, profiles.records, pictured, data_root, commit)
     if as_json:
-        print_json(render.data(found))
+        print_json(render.data(found, reading))
     else:
         state = "stale" if check else "written"
         for path in wanted:
@@ -183,18 +184,21 @@ def show(
     from bench.cli.outcome import console
     from leaderboard import render
     from leaderboard.choice import Choice
+    from leaderboard.sources import behind, sources
     from leaderboard.tables import keys, tables
 
     choice = Choice.of(protocol=protocol, tier=tier, track=track, dataset=dataset, budget=budget)
-    reading = read(results, own_stores(store))
+    stores = own_stores(store)
+    reading = read(results, stores)
     choice.require(keys(reading.records))
     shown = tables(reading.records, correct=reading.correct, wanted=choice.holds)
     if as_json:
-        print_json(render.data(shown))
+        print_json(render.data(shown, reading))
     else:
         out = console()
         for table in shown:
             out.print(render.terminal(table))
+    tell_sources(sources(behind(shown), reading), stores)
     end(reading.faults)
 
 
@@ -297,17 +301,20 @@ def compare(
     from bench.cli.outcome import console
     from leaderboard import comparisons, render
     from leaderboard.choice import Choice
+    from leaderboard.sources import sources
     from leaderboard.tables import keys, tables
 
     choice = Choice.of(protocol=protocol, tier=tier, track=track, dataset=dataset, budget=budget)
     comparisons.check_apart(a, b)
-    reading = read(results, own_stores(store))
+    stores = own_stores(store)
+    reading = read(results, stores)
     records = comparisons.of_methods(reading.records, a, b)
     choice.require(keys(records))
     found = tables(records, wanted=choice.holds)
     compared = comparisons.compare(found, a, b, correct=reading.correct)
     if as_json:
-        print_json(render.comparison_data(compared))
+        print_json(render.comparison_data(compared, reading))
     else:
         console().print(render.terminal_comparisons(compared))
+    tell_sources(sources((record for cell in compared for record in cell.records), reading), stores)
     end(reading.faults)

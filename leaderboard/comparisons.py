@@ -45,6 +45,11 @@ class CellComparison:
         """The first table that holds the two."""
         return self.keys[0]
 
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """The records of both samples."""
+        return (*self.a.records, *self.b.records)
+
 
 Meeting = tuple[TableKey, Row, Row]
 """A table with its rows of both methods."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +12,7 @@ import typer
 if TYPE_CHECKING:
     from bench.errors import BadFile
     from leaderboard.reading import Reading
+    from leaderboard.sources import Sources
 
 RESULTS = Path("leaderboard/results")
 RUNS = Path("runs")
@@ -55,19 +56,26 @@ def read(results: Path, stores: Iterable[Path]) -> Reading:
     from bench.errors import MissingData
     from leaderboard import reading
 
-    roots = [results, *(store / "records" for store in stores)]
-    for root in roots[1:]:
+    roots = [store / "records" for store in stores]
+    for root in roots:
         if not root.is_dir():
             raise MissingData(
                 f"There are no records in {root}; name a folder that `bench run` wrote."
             )
-    found = reading.read(roots)
+    found = reading.read([results], roots)
     if not found.records and not found.faults:
         raise MissingData(
             f"There are no records in {results}. `bench run` makes some in `runs`; "
             f"`--store runs` reads them there, `bench leaderboard publish` copies them."
         )
     return found
+
+
+def tell_sources(found: Sources, stores: Sequence[Path]) -> None:
+    """Where the records that were shown come from, on stderr."""
+    from leaderboard.sources import sentence
+
+    complain(sentence(found, stores))
 
 
 def print_json(value: Any) -> None:

@@ -54,6 +54,7 @@ class Examination:
         profiles: new figures of ``bench profile`` that could be read.
         missing: records whose synthetic set is not among the files.
         faults: what is wrong, in the order of files and lines.
+        remarks: what could not be checked here, and why.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -61,6 +62,7 @@ class Examination:
     profiles: int = 0
     missing: int = 0
     faults: list[Fault] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
     def add(self, path: Path, line: int, sentence: str) -> None:
         """Note a fault; ``line`` 0 means the whole file."""

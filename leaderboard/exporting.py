@@ -21,6 +21,7 @@ from leaderboard.console import (
     own_stores,
     print_json,
     read,
+    tell_sources,
 )
 
 FORMATS = ("markdown", "csv", "json", "latex")
@@ -47,17 +48,20 @@ def table(
     from bench.cli.options import known
     from leaderboard import formats, markdown
     from leaderboard.choice import Choice
+    from leaderboard.sources import behind, sources
     from leaderboard.state import state
     from leaderboard.tables import keys, tables
 
     known("format", [form], FORMATS)
     choice = Choice.of(protocol=protocol, tier=tier, track=track, dataset=dataset, budget=budget)
-    reading = read(results, own_stores(store))
+    stores = own_stores(store)
+    reading = read(results, stores)
     choice.require(keys(reading.records))
     shown = tables(reading.records, correct=reading.correct, wanted=choice.holds)
+    records = list(behind(shown))
+    found = sources(records, reading)
     if form == "json":
-        made = state(record for entry in shown for row in entry.rows for record in row.records)
-        typer.echo(formats.as_json(shown, made), nl=False)
+        typer.echo(formats.as_json(shown, state(records), found), nl=False)
     else:
         write = {
             "csv": formats.as_csv,
@@ -65,6 +69,7 @@ def table(
             "markdown": lambda found: markdown.page(found),
         }
         typer.echo(write[form](shown), nl=False)
+    tell_sources(found, stores)
     end(reading.faults)
 
 
@@ -86,8 +91,7 @@ def export(
     if to.suffix != ".parquet":
         raise InvalidValue(f"--to {to} must end in .parquet, the one format there is.")
     reading = read(results, own_stores(store))
-    parquet.write(to, reading)
-    rows = len(reading.records) + len(reading.superseded)
+    rows = parquet.write(to, reading)
     if as_json:
         print_json({"path": str(to), "rows": rows})
     else:

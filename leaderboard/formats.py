@@ -11,6 +11,7 @@ from typing import Any
 
 from leaderboard import columns, render, wording
 from leaderboard.rows import Phase, Row
+from leaderboard.sources import Sources
 from leaderboard.standings import standings
 from leaderboard.state import State
 from leaderboard.tables import Table
@@ -22,19 +23,21 @@ _FORMULA = ("=", "+", "-", "@")
 """First characters that make a spreadsheet take a text for a formula."""
 
 
-def as_data(found: Sequence[Table], state: State) -> dict[str, Any]:
+def as_data(found: Sequence[Table], state: State, sources: Sources) -> dict[str, Any]:
     """Tables, standings and the board's state as JSON-able values: fractions, seconds, bytes."""
     return {
         "schema": SCHEMA,
         "state": asdict(state),
+        "sources": asdict(sources),
         "tables": render.data(found),
         "standings": [asdict(standing) for standing in standings(found)],
     }
 
 
-def as_json(found: Sequence[Table], state: State) -> str:
+def as_json(found: Sequence[Table], state: State, sources: Sources) -> str:
     """:func:`as_data` as text."""
-    return json.dumps(as_data(found, state), ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+    value = as_data(found, state, sources)
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
 
 
 def as_csv(found: Iterable[Table]) -> str:
@@ -81,6 +84,7 @@ def _cells(table: Table, row: Row) -> dict[str, Any]:
         **_costs("evaluate", row.evaluate),
         "provenance": row.provenance.kind,
         "reproductions": row.provenance.times,
+        "repetitions": row.provenance.repeated,
         "devices": ", ".join(row.devices),
         "distilled_on": ", ".join(row.distilled_on),
         "seeds": json.dumps(row.seeds),

@@ -25,7 +25,7 @@ Rendered from records by `bench leaderboard build`; edits here are lost.
 
 - **Accuracy**: mean ± population standard deviation over n trials, in percent. A trial is one
   repetition with its own seed. Of a trial that ran more than once the latest good record counts.
-- **95 % interval**: of the mean, by Student's t.
+- **95 % interval**: of the mean, by Student's t; what lies outside [0, 100] is cut, and said.
 - **Rank**: one plus the number of methods that are significantly better than this one, or than a
   method with the same or a higher mean; so ranks follow the means, and part only where a difference
   is significant (Welch's t-test of every pair, Holm-corrected, 5 %). Where it is stored which test
@@ -33,7 +33,8 @@ Rendered from records by `bench leaderboard build`; edits here are lost.
   presets on one architecture, trained by one recipe; changed settings, which the row names, fewer
   than two trials and a method without a rival have no rank.
 - **Ceiling**: students trained on the whole training set, for orientation; never ranked.
-- **Provenance**: self-reported, re-run from another commit or machine, or reproduced
+- **Provenance**: self-reported; repeated at other commits of the code, on the same machine;
+  reproduced on other machines or torch versions; or re-run, without agreement on two trials
   (`docs/ranks.md` has the exact rules).
 - **Stored**: bytes to keep in order to train from the result again. **Prepare** (work ahead of the
   distillation, such as expert buffers), **Distil**, **Evaluate** (one student): median time and
@@ -91,7 +92,7 @@ def _study(study: Study) -> str:
     head = [escape(column.name) for column in study.columns]
     left = {escape(column.name) for column in study.columns if column.kind == "text"}
     body = [[escape(cell) for cell in row] for row in study.texts()]
-    notes = [f"{escape(note)}\n" for note in study.notes]
+    notes = [f"{escape(note)}\n" for note in study.remarks]
     return "\n".join([f"### {escape(study.title)}\n", _grid(head, body, left), *notes])
 
 
@@ -179,17 +180,12 @@ def _table(table: Table, usual: Mapping[str, Any]) -> str:
         f"### {escape(_name(table))}\n",
         *(f"**Warning**: {escape(warning)}\n" for warning in table.warnings),
         _grid(shown, body, columns.LEFT),
-        _gap(table),
+        *(f"{escape(remark)}\n" for remark in remarks.below(table)),
         _other_recipes(table, usual),
         _commands(table),
         _reported(table),
     ]
     return "\n".join(part for part in parts if part)
-
-
-def _gap(table: Table) -> str:
-    sentence = remarks.smallest_gap(table)
-    return f"{escape(sentence)}\n" if sentence else ""
 
 
 def _safe(column: str, cell: str) -> str:

@@ -16,27 +16,32 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def write(path: Path, reading: Reading) -> None:
-    """Write the records of a reading, those that stand first.
+def write(path: Path, reading: Reading) -> int:
+    """Write the records of a reading, those that stand first; how many they are.
 
     Raises:
         StoreError: the file cannot be written.
     """
     import pyarrow.parquet as pq
 
+    found = table(reading)
     with atomic_write(path) as temporary:
-        pq.write_table(table(reading), temporary)
+        pq.write_table(found, temporary)
+    return len(found)
 
 
 def table(reading: Reading) -> pa.Table:
     """One row a record; a metric's column is ``metric_<name>``, null where a record lacks it."""
     import pyarrow as pa
 
-    records = [*reading.records, *reading.superseded]
+    records = [*reading.records, *reading.superseded, *reading.left_out]
     counts = {id(record) for record in counted(reading.records)}
     replaced = {id(record) for record in reading.superseded}
+    own = {id(record) for record in (*reading.local, *reading.left_out)}
     rows = [
-        _flat(record) | {"counted": id(record) in counts, "superseded": id(record) in replaced}
+        _flat(record)
+        | {"counted": id(record) in counts, "superseded": id(record) in replaced}
+        | {"local": id(record) in own}
         for record in records
     ]
     metrics = sorted({name for record in records for name in record.metrics})
@@ -70,7 +75,7 @@ def _schema() -> pa.Schema:
         | dict.fromkeys(("commit", "package", "python", "torch", "device", "driver"), text)
         | {"threads": whole, "precision": text, "platform": text, "calibration_seconds": real}
         | {"strategy": text}
-        | {"counted": flag, "superseded": flag}
+        | {"counted": flag, "superseded": flag, "local": flag}
     )
 
 

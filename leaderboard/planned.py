@@ -26,12 +26,12 @@ def unplanned(record: Record) -> str:
     """What is wrong with a record's place in its grid, as the rest of a sentence, or ``""``.
 
     Seeds, networks, recipe and merged sets must be what the installed rules plan for the record's
-    method with its parameters. Nothing is said where the protocol under the record's rules, the
-    dataset, or the method in the record's version is not installed.
+    method with its parameters. Nothing is said where the protocol under the record's rules is not
+    installed, or what :func:`not_here` names.
     """
     where = record.trial
     rules = installed_rules(where.protocol, where.version, record.protocol_hash, where.tier)
-    if rules is None or not _can_be_planned(record):
+    if rules is None or not_here(record):
         return ""
     if any(record.id in _trials(cell) for cell in _cells(record)):
         return ""
@@ -41,10 +41,16 @@ def unplanned(record: Record) -> str:
     )
 
 
-def _can_be_planned(record: Record) -> bool:
-    if record.trial.dataset not in plugins.names("datasets"):  # images of somebody's own
-        return False
-    return has_method(record.method.name, record.method.version)
+def not_here(record: Record) -> str:
+    """Dataset, method or version of a record that is not installed; ``""`` if all are."""
+    dataset, method = record.trial.dataset, record.method
+    if dataset not in plugins.names("datasets"):  # images of somebody's own
+        return f"dataset {dataset!r}"
+    if method.name not in plugins.names("methods"):
+        return f"method {method.name!r}"
+    if not has_method(method.name, method.version):
+        return f"version {method.version} of method {method.name!r}"
+    return ""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from bench.profiling import records as profiles
 from bench.profiling.records import ProfileRecord
 from bench.trials import Tier
 from leaderboard.installed import RulesHash
+from leaderboard.validation import uncommitted
 
 _OUTCOME = {"status", "reason", "peak_bytes", "reserved_bytes", "host_bytes", "steps", "time"} | {
     *("seconds_per_step", "seconds", "seconds_band", "seconds_total", "flops", "bytes_moved"),
@@ -156,8 +157,8 @@ def _objections(record: ProfileRecord, rules_hash: str) -> Iterator[str]:
         yield from _against_measurement(record)
     else:
         yield from _against_forecast(record)
-    if record.environment.commit.endswith("-dirty"):
-        yield "was made from a checkout with uncommitted changes; commit them and profile it again."
+    if against := uncommitted(record.environment):
+        yield f"{against} and profile it again."
 
 
 def _against_measurement(record: ProfileRecord) -> Iterator[str]:

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from bench.statistics import cut
+from bench.studies import CUT
 from leaderboard import wording
 from leaderboard.comparisons import CellComparison
 from leaderboard.standings import Standings, gaps
 from leaderboard.tables import Table
+
+
+def below(table: Table) -> list[str]:
+    """What a table cannot show, and what it does not show although it was computed."""
+    return [text for text in (smallest_gap(table), cut_intervals(table)) if text]
+
+
+def cut_intervals(table: Table) -> str:
+    """That intervals are cut, where some are; else ``""``."""
+    bounds = [row.summary.interval for row in table.rows if row.summary]
+    return CUT if any(cut(interval) != interval for interval in bounds if interval) else ""
 
 
 def smallest_gap(table: Table) -> str:
@@ -26,7 +39,10 @@ def family(compared: Sequence[CellComparison]) -> str:
     """How many comparisons there are, and how many tests were corrected together."""
     count, tests = len(compared), compared[0].family
     pairs = "One pair of samples" if count == 1 else f"{count} different pairs of samples"
-    return f"{pairs}; p (Holm) is corrected for a family of {tests}."
+    return (
+        f"{pairs}; p (Holm) is corrected for a family of {tests}. "
+        f"Each 95 % interval is of its pair alone, not corrected for the family."
+    )
 
 
 def standing(overall: Standings) -> str:

@@ -10,7 +10,9 @@ from bench.statistics import ALPHA
 from leaderboard import columns, remarks, wording
 from leaderboard.choice import FACETS
 from leaderboard.comparisons import CellComparison
+from leaderboard.reading import Reading
 from leaderboard.rows import Row
+from leaderboard.sources import behind, sources
 from leaderboard.standings import gaps
 from leaderboard.tables import Table, TableKey
 
@@ -36,7 +38,7 @@ def terminal(table: Table) -> Grid:
         *(f"n = {text}" if name == columns.COUNT else text for name, text in shared.items()),
         columns.devices(table.rows),
     ]
-    caption = [", ".join(common), remarks.smallest_gap(table), *table.warnings]
+    caption = [", ".join(common), *remarks.below(table), *table.warnings]
     return _grid(place(table.key), head, body, columns.LEFT, caption)
 
 
@@ -49,7 +51,7 @@ def terminal_comparisons(compared: Sequence[CellComparison]) -> Grid:
             *(", ".join(dict.fromkeys(map(of, cell.keys))) for of in PLACE.values()),
             cell.a.architecture,
             wording.percent(cell.test.difference),
-            wording.interval(cell.test.interval),
+            wording.difference(cell.test.interval),
             wording.probability(cell.test.p),
             wording.probability(cell.images.p if cell.images else None),
             wording.probability(cell.adjusted_p),
@@ -115,16 +117,18 @@ def verdict(cell: CellComparison) -> str:
     return f"No significant difference with {len(cell.a.values)} and {len(cell.b.values)} values."
 
 
-def data(found: Iterable[Table]) -> list[dict[str, Any]]:
+def data(found: Iterable[Table], reading: Reading | None = None) -> list[dict[str, Any]]:
     """Tables as JSON-able values: fractions, seconds and bytes, unrounded.
 
     One object a table: ``protocol``, ``version``, ``protocol_hash``, ``tier``, ``track``,
     ``dataset``, ``checksum``, ``budget`` (``kind`` and ``count``), ``smallest_gaps`` by
     architecture, ``warnings`` and ``rows``, as :class:`leaderboard.rows.Row` describes them, with
-    ``parameters``, ``recipe``, ``devices`` and ``distilled_on`` instead of the records.
+    ``parameters``, ``recipe``, ``devices`` and ``distilled_on`` instead of the records. Of a
+    ``reading``, ``sources`` say where its records come from.
     """
     return [
         asdict(table.key)
+        | _sources(table, reading)
         | {
             "smallest_gaps": gaps(table),
             "warnings": list(table.warnings),
@@ -132,6 +136,10 @@ def data(found: Iterable[Table]) -> list[dict[str, Any]]:
         }
         for table in found
     ]
+
+
+def _sources(table: Table, reading: Reading | None) -> dict[str, Any]:
+    return {"sources": asdict(sources(behind([table]), reading))} if reading else {}
 
 
 def _row(row: Row) -> dict[str, Any]:
@@ -162,7 +170,7 @@ def _optional(**parts: Any) -> dict[str, Any]:
     return {name: None if part is None else asdict(part) for name, part in parts.items()}
 
 
-def comparison_data(compared: Iterable[CellComparison]) -> list[dict[str, Any]]:
+def comparison_data(compared: Iterable[CellComparison], reading: Reading) -> list[dict[str, Any]]:
     """Comparisons as JSON-able values: fractions, unrounded."""
     return [
         asdict(cell.key)
@@ -177,6 +185,7 @@ def comparison_data(compared: Iterable[CellComparison]) -> list[dict[str, Any]]:
             "adjusted_p": cell.adjusted_p,
             "family": cell.family,
             "verdict": verdict(cell),
+            "sources": asdict(sources(cell.records, reading)),
         }
         for cell in compared
     ]

@@ -5,6 +5,7 @@ Every fault is told, with its file and line, as a sentence that says what is wro
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from leaderboard.contributed_profiles import are_profiles, examine_profiles
 from leaderboard.contributed_sets import ARTIFACT, examine_sets
 from leaderboard.contribution import Entry, Examination
 from leaderboard.installed import RulesHash
+from leaderboard.planned import not_here
 from leaderboard.provenance import Origin, origin
 from leaderboard.validation import objections
 
@@ -63,7 +65,19 @@ def examine(
     examine_sets(artifacts, outcome)
     examine_profiles(profiles, outcome, results.parent, published.parent if published else None)
     outcome.faults.sort()
+    outcome.remarks += _unchecked(outcome.contributed)
     return outcome
+
+
+def _unchecked(contributed: Iterable[Record]) -> Iterator[str]:
+    """What is not installed here, with what therefore nobody has looked at."""
+    lacking = Counter(map(not_here, contributed))
+    for what, count in sorted(lacking.items()):
+        if what:
+            yield (
+                f"The {what} is not installed here: whether the rules plan {count} of the records "
+                f"was not checked, and these cannot be run again; install its package first."
+            )
 
 
 def _sorted(paths: Sequence[Path]) -> tuple[list[Path], list[Path], list[Path]]:

@@ -44,16 +44,19 @@ def submit(
 ) -> None:
     """Tell whether a contribution could be published, and everything that is wrong with it.
 
-    Exit code 0 if nothing is wrong, 1 with a line for each fault otherwise.
+    Exit code 0 if nothing is wrong, 1 with a line for each fault otherwise. What cannot be checked
+    because a method or dataset is not installed is told as well, and is no fault.
 
     Example: `bench submit runs/records/ipc-grid-v1/quick/digits/dm.jsonl --rerun`
     """
+    from leaderboard.planned import not_here
     from leaderboard.rerun import cheapest, rerun
     from leaderboard.submission import examine
 
     found = examine(files, results, installed_hash, published)
     new = found.contributed
-    chosen = cheapest(new) if again and not found.faults else None
+    wanted = again and not found.faults
+    chosen = cheapest(record for record in new if not not_here(record)) if wanted else None
     repetition = rerun(chosen, data_root) if chosen else None
     if as_json:
         print_json(
@@ -63,6 +66,7 @@ def submit(
                 "profiles": found.profiles,
                 "missing_artifacts": found.missing,
                 "faults": [asdict(fault) for fault in found.faults],
+                "remarks": found.remarks,
                 "rerun": _data(repetition) if repetition else None,
             }
         )
@@ -73,6 +77,10 @@ def submit(
         )
         if repetition:
             typer.echo(_sentence(repetition))
+        elif wanted:
+            typer.echo("Run again: nothing; no new record that ended well can be run here.")
+    for remark in found.remarks:
+        complain(remark)
     for fault in found.faults:
         complain(str(fault))
     if found.faults or (repetition and repetition.measured.status != "ok"):

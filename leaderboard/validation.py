@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from bench.errors import BenchError
 from bench.recipes import Recipe
-from bench.records import FINAL, Record
+from bench.records import FINAL, Environment, Record
 from bench.trials import Distillation, Trial
 from leaderboard.images import fitting
 from leaderboard.installed import RulesHash
@@ -19,7 +19,8 @@ def objections(record: Record, rules_hash: RulesHash, correct: Sequence[bytes]) 
     Args:
         record: the record.
         rules_hash: the hashes of the installed protocols.
-        correct: all packed per-image correctness that is stored of its trial; one must fit.
+        correct: all packed per-image correctness that is stored of its trial; one must fit if it
+            states an accuracy.
     """
     where = record.trial
     if where.split != "test":
@@ -28,8 +29,8 @@ def objections(record: Record, rules_hash: RulesHash, correct: Sequence[bytes]) 
         yield f"ended {record.status}, which another attempt may not; run it again."
     if record.status == "ok" and not record.metrics:
         yield "is ok but states no metric."
-    if record.environment.commit.endswith("-dirty"):
-        yield "was made from a checkout with uncommitted changes; commit them and run it again."
+    if against := uncommitted(record.environment):
+        yield f"{against} and run it again."
     known = rules_hash(where.protocol, where.version, where.tier)
     if known is None:
         yield (
@@ -40,13 +41,26 @@ def objections(record: Record, rules_hash: RulesHash, correct: Sequence[bytes]) 
         yield against
 
 
+def uncommitted(ran: Environment) -> str:
+    """What was not right with the code, as the rest of a sentence; ``""`` if it was a commit's."""
+    if ran.committed:
+        return ""
+    if ran.commit:
+        return "was made from a checkout with uncommitted changes; commit them"
+    return (
+        "was made by an installation that knows no commit; install it with `pip install -e .` in a "
+        "git checkout"
+    )
+
+
 def objection(record: Record, rules_hash: str, correct: Sequence[bytes]) -> str:
     """How a record contradicts its rules or itself, as the rest of a sentence; ``""`` if nowhere.
 
     Args:
         record: the record.
         rules_hash: hash of its protocol's rules.
-        correct: all packed per-image correctness that is stored of its trial; one must fit.
+        correct: all packed per-image correctness that is stored of its trial; one must fit if it
+            states an accuracy.
     """
     if record.protocol_hash != rules_hash:
         where = record.trial
@@ -59,9 +73,14 @@ def objection(record: Record, rules_hash: str, correct: Sequence[bytes]) -> str:
         return "has an id that is not the digest of its coordinates; run it again."
     if record.trial.distillation_seed != record.trial.evaluation_seed:
         return "repeats the student alone; a trial distils and evaluates with one seed."
-    if correct and "accuracy" in record.metrics and fitting(correct, record) is None:
+    if "accuracy" not in record.metrics or fitting(correct, record) is not None:
+        return ""
+    if correct:
         return "states another accuracy than its per-image correctness; run it again."
-    return ""
+    return (
+        "states an accuracy without its per-image correctness; add the line that `bench run` wrote "
+        "to the file .correct.jsonl beside it."
+    )
 
 
 def trial_of(record: Record) -> Trial | None:

@@ -13,7 +13,7 @@ from itertools import count, groupby
 from typing import Any
 
 from bench import studies
-from bench.statistics import Interval, Summary
+from bench.statistics import Interval, Summary, cut
 from leaderboard.rows import Mishap, Phase
 
 NONE = studies.NONE
@@ -71,7 +71,12 @@ def accuracy(summary: Summary | None) -> str:
 
 
 def interval(bounds: Interval | None) -> str:
-    """``[84.9, 87.9]``."""
+    """``[84.9, 87.9]``, of an accuracy: cut to [0, 100]."""
+    return difference(cut(bounds) if bounds else None)
+
+
+def difference(bounds: Interval | None) -> str:
+    """``[-2.1, 0.9]``, of a difference of accuracies."""
     return f"[{percent(bounds[0])}, {percent(bounds[1])}]" if bounds else NONE
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 from bench.recipes import Recipe
@@ -91,3 +92,13 @@ def make(
         "environment": ENVIRONMENT.model_copy(update=environment or {}),
     }
     return record_of(replace(planned, **(trial or {})), **known | facts)
+
+
+def correct_of(record: Record) -> bytes | None:
+    """Packed per-image correctness that gives a record's accuracy; none where it states none."""
+    if "accuracy" not in record.metrics:
+        return None
+    share = Fraction(record.metrics["accuracy"]).limit_denominator(1000)
+    right, images = share.as_integer_ratio()
+    size = -(-images // 8)
+    return (((1 << right) - 1) << (8 * size - right)).to_bytes(size)

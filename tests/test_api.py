@@ -14,7 +14,7 @@ import bench
 from bench import api, artifacts, runner
 from bench.data import SyntheticSet
 from bench.errors import BenchError, ContractError, InvalidValue, MissingData, UnknownName
-from bench.evaluation import evaluate
+from bench.evaluation import Outcome, evaluate
 from bench.recipes import STANDARD, Recipe
 from bench.specs import Budget
 from bench.store import Store
@@ -65,6 +65,23 @@ def test_distil_then_evaluate_on_digits() -> None:
     assert result.mean == pytest.approx(sum(result.accuracies) / 2)
     assert "2 seeds, convnet-d2-w32 on digits)" in repr(result)
     assert repr(result).startswith(f"Evaluation({100 * result.mean:.1f} ± {100 * result.std:.1f} %")
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "said"),
+    [
+        ([0.1, 0.9], "Evaluation(50.0 ± 40.0 %, 95 % [0.0, 100.0] (cut to [0, 100]), 2 seeds, "),
+        ([0.5, 0.51], "Evaluation(50.5 ± 0.5 %, 95 % [44.1, 56.9], 2 seeds, "),
+        ([0.5], "Evaluation(50.0 %, 1 seed, "),
+    ],
+)
+def test_an_evaluation_says_when_its_interval_is_cut(accuracies: list[float], said: str) -> None:
+    found = [
+        Outcome(seed=0, accuracy=value, loss=0.0, correct=b"", seconds=0.0, peak_bytes=0)
+        for value in accuracies
+    ]
+    result = api.Evaluation(outcomes=tuple(found), dataset="tiny", network="mlp", recipe=STANDARD)
+    assert repr(result).startswith(said)
 
 
 def test_evaluate_is_the_engine_and_nothing_more(given: dict[str, Any]) -> None:

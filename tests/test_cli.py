@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from bench import environment
+
 ABLATION = ["run", "--protocol", "ablation"]
 SMALL = ["run", "--method", "random", "--budget", "1", "--seeds", "2", "--track", "standard"]
 
@@ -91,6 +93,19 @@ def test_run_records_once_and_answers_from_the_store_afterwards(bench: Any) -> N
     assert code == 0
     assert "Nothing was left to do; 2 were recorded before" in out
     assert err == ""
+
+
+def test_run_says_in_one_line_that_its_records_cannot_be_published(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "describe", environment.describe.__wrapped__)
+    monkeypatch.setattr(environment, "commit", lambda: "")
+    _, _, err = bench(*SMALL, "--jobs", "1", "--json")
+    told = [line for line in err.splitlines() if "published" in line]
+    assert told == [
+        "2 of 2 records cannot be published: their installation knows no commit; "
+        "`pip install -e .` in a git checkout does."
+    ]
 
 
 def test_run_prints_one_json_object(bench: Any) -> None:

@@ -20,10 +20,10 @@ from bench.recipes import Recipe
 from bench.records import Record
 from bench.runner import Options, Plan
 from bench.specs import Budget
-from bench.studies import Column, Study, mishaps
+from bench.studies import CUT, Column, Study, mishaps
 from bench.trials import Trial
 from bench.worker import Finished, Progress
-from tests.records import record_of
+from tests.records import ENVIRONMENT, record_of
 from tests.test_planning import GRID, TRIAL
 
 
@@ -173,9 +173,34 @@ def test_a_single_result_has_no_deviation(plan: Plan) -> None:
     assert (figures, interval, n) == ("90.9", "", "1")
 
 
+def test_an_interval_beyond_what_accuracies_can_be_is_cut_and_told(plan: Plan) -> None:
+    records = [scored(TRIAL, 0.1), scored(replace(TRIAL, seed=1), 0.9)]
+    ((*_, interval, _),) = printed(plan, records)
+    assert interval == "[0.0, 100.0]"
+    assert [str(part) for part in outcome.tables(plan, records)[1:]] == [CUT]
+    assert len(outcome.tables(plan, records[:1])) == 1
+
+
 def shown(plan: Plan, records: Sequence[Record], ran: int, capsys: Any) -> list[str]:
     outcome.show(plan, records, ran)
     return [line.strip() for line in capsys.readouterr().out.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("commit", "words"),
+    [
+        ("c" * 40, ""),
+        ("c" * 40 + "-dirty", "1 of 2 records cannot be published: their code had uncommitted"),
+        ("", "1 of 2 records cannot be published: their installation knows no commit; `pip in"),
+    ],
+)
+def test_records_that_cannot_be_published_are_told_with_the_reason(commit: str, words: str) -> None:
+    ran = ENVIRONMENT.model_copy(update={"commit": commit})
+    told = outcome.unpublishable([scored(TRIAL), record_of(TRIAL, 0.5, environment=ran)])
+    assert told.startswith(words)
+    assert bool(told) == bool(words)
+    chosen = replace(TRIAL, distillation=replace(TRIAL.distillation, split="validation"))
+    assert outcome.unpublishable([record_of(chosen, 0.5, environment=ran)]) == ""
 
 
 def test_what_went_wrong_is_told_below_the_table_and_counted(plan: Plan, capsys: Any) -> None:

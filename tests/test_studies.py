@@ -14,6 +14,7 @@ from bench.files import canonical_json
 from bench.records import Costs, Record
 from bench.specs import Budget
 from bench.studies import (
+    CUT,
     NONE,
     Cell,
     Column,
@@ -67,6 +68,7 @@ def test_there_is_no_estimate_of_nothing() -> None:
         (MEAN, "percent", "72.0 ± 1.6 [67.0, 77.0]"),
         (Estimate.of([0.5]), "percent", "50.0"),
         (Estimate(value=0.02, interval=(-0.01, 0.05), n=5), "points", "+2.0 [-1.0, +5.0]"),
+        (Estimate(value=0.5, interval=(-0.3, 1.3), n=2), "percent", "50.0 [0.0, 100.0]"),
         (Estimate(value=0.02, std=0.01, n=5), "points", "+2.0 ± 1.0"),
         (0, "seconds", "0 s"),
         (Estimate(value=90.0, interval=(60.0, 7200.0)), "seconds", "1.5 min [1 min, 2 h]"),
@@ -75,6 +77,18 @@ def test_there_is_no_estimate_of_nothing() -> None:
 )
 def test_a_cell_is_written_in_the_unit_of_its_column(cell: Cell, kind: Kind, expected: str) -> None:
     assert text(cell, kind) == expected
+
+
+@pytest.mark.parametrize(("kind", "is_cut"), [("percent", True), ("points", False)])
+def test_a_study_remarks_that_an_interval_is_cut_and_hands_it_on_whole(
+    kind: Kind, is_cut: bool
+) -> None:
+    wide = Estimate(value=0.5, interval=(-0.3, 1.3), n=2)
+    study = Study(title="", columns=(Column(name="", kind=kind),), rows=((wide,),), notes=("A.",))
+    assert study.remarks == (("A.", CUT) if is_cut else ("A.",))
+    assert study.as_dict()["notes"] == ["A."]
+    assert study.as_dict()["rows"][0][0]["interval"] == [-0.3, 1.3]
+    assert TABLE.remarks == TABLE.notes
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ from rich.text import Text
 from bench.files import canonical_json
 from bench.records import Record
 from bench.runner import failures
-from bench.statistics import summarize
-from bench.studies import Estimate, Study, accuracies, counted, mishaps, text, variant
+from bench.statistics import cut, summarize
+from bench.studies import CUT, Estimate, Study, accuracies, counted, mishaps, text, variant
 
 if TYPE_CHECKING:
     from bench.runner import Plan
@@ -84,18 +84,30 @@ def _ending(plan: Plan, records: Sequence[Record], ran: int) -> str:
     return f"{'; '.join(parts)}."
 
 
+def unpublishable(records: Sequence[Record]) -> str:
+    """Why results among these cannot be published for their commit; ``""`` if they can."""
+    results = [record for record in records if record.trial.split == "test"]
+    unfit = [entry.environment for entry in results if not entry.environment.committed]
+    if not unfit:
+        return ""
+    why = "their code had uncommitted changes"
+    if not all(where.commit for where in unfit):
+        why = "their installation knows no commit; `pip install -e .` in a git checkout does"
+    return f"{len(unfit)} of {counted(len(records), 'record')} cannot be published: {why}."
+
+
 def tables(plan: Plan, records: Sequence[Record]) -> list[RenderableType]:
     """The cells' accuracies and the studies; a very long list of cells only without studies."""
     found = _studies(plan, records)
     cells = _cells(records)
     if found and len(cells) > MOST_CELLS:
         return found
-    return [_cell_table(_title(plan), cells), *found]
+    return [*_cell_parts(_title(plan), cells), *found]
 
 
 def interim(plan: Plan, records: Sequence[Record]) -> list[RenderableType]:
     """The studies so far; the cells' accuracies of a protocol that has none."""
-    return _studies(plan, records) or [_cell_table(_title(plan), _cells(records))]
+    return _studies(plan, records) or _cell_parts(_title(plan), _cells(records))
 
 
 def _studies(plan: Plan, records: Sequence[Record]) -> list[RenderableType]:
@@ -115,7 +127,7 @@ def _table(study: Study) -> Table:
 
 def _notes(study: Study) -> Text:
     """Below the table rather than its caption, which would be as narrow as the table."""
-    return Text("\n".join(study.notes))
+    return Text("\n".join(study.remarks))
 
 
 def _title(plan: Plan) -> str:
@@ -187,6 +199,14 @@ def _differences(record: Record, others: Sequence[Record]) -> Iterator[str]:
                 yield f"{key} {value}"
 
 
+def _cell_parts(title: str, cells: dict[Place, list[Record]]) -> list[RenderableType]:
+    """The table, and what its intervals do not show."""
+    samples = [values for members in cells.values() if (values := accuracies(members))]
+    bounds = [summarize(values).interval for values in samples]
+    is_cut = any(cut(interval) != interval for interval in bounds if interval)
+    return [_cell_table(title, cells), *([Text(CUT)] if is_cut else [])]
+
+
 def _cell_table(title: str, cells: dict[Place, list[Record]]) -> Table:
     heads = [head for head, _ in next(iter(cells), ())] or list(USUAL)
     table = Table(title=escape(title))
@@ -206,6 +226,7 @@ def _figures(values: Sequence[float]) -> tuple[str, str, str]:
         return "-", "", "0"
     found = summarize(values)
     interval = found.interval
-    between = escape(f"[{', '.join(text(end, 'percent') for end in interval)}]") if interval else ""
+    ends = ", ".join(text(end, "percent") for end in cut(interval)) if interval else ""
+    between = escape(f"[{ends}]") if interval else ""
     figures = Estimate(value=found.mean, std=found.std, n=found.n)  # its interval has a column
     return text(figures, "percent"), between, str(found.n)

@@ -183,6 +183,8 @@ def run(
         typer.echo(json.dumps(outcome.as_dict(plan, records, ran)))
     else:
         outcome.show(plan, records, ran)
+    if against := outcome.unpublishable(new):
+        typer.echo(against, err=True)
     if runner.failures(records):
         raise typer.Exit(1)
 

@@ -21,6 +21,7 @@ import torch
 
 from bench.environment import choose_device, describe, use_full_precision
 from bench.errors import BenchError, InvalidValue, NotApplicable
+from bench.freed_memory import keep_freed_memory
 from bench.measure import LiveStorage, synchronize
 from bench.profiling.catalogue import device as catalogued
 from bench.profiling.phases import Steps, open_phase
@@ -123,6 +124,7 @@ def _child(
 
 
 def _figure(subject: Subject, phase: Phase, what: Pass, setting: Setting) -> dict[str, Any]:
+    keep_freed_memory()
     torch.set_num_threads(setting.threads)
     use_full_precision()
     device = choose_device(setting.device)

@@ -37,7 +37,8 @@ class Sheet:
         ranked: the lines that compete.
         ceilings: the lines that do not.
         common: what all lines share and no column repeats.
-        gap: how small a difference the table can show; ``""`` where that is not known.
+        gap: how small a difference the table can show, and whether intervals are cut; ``""`` where
+            there is nothing to say.
     """
 
     table: Table
@@ -126,7 +127,7 @@ def _sheet(table: Table) -> Sheet:
         ranked=tuple(line for line in lines if not line.row.ceiling),
         ceilings=tuple(line for line in lines if line.row.ceiling),
         common=tuple(shared.values()),
-        gap=remarks.smallest_gap(table),
+        gap=" ".join(remarks.below(table)),
     )
 
 

@@ -18,6 +18,7 @@ from bench.errors import BenchError, MissingData, UnknownName
 from bench.records import Record
 from leaderboard import command
 from leaderboard.pages import BEGIN, END
+from tests.records import correct_of
 
 MakeSample = Callable[..., list[Record]]
 
@@ -36,7 +37,7 @@ def compare(*words: str) -> Result:
 
 def add(root: str | Path, made: list[Record]) -> None:
     for record in made:
-        records.append(Path(root), record)
+        records.append(Path(root), record, correct_of(record))
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +105,14 @@ def test_stores_count_beside_the_results(sample: MakeSample) -> None:
     add("runs/records", sample("dc", [0.7, 0.8]))
     call("build", "--store", "runs")
     assert "75.0 ± 5.0" in PAGE.read_text()
+
+
+def test_a_method_that_is_not_installed_has_its_row_all_the_same(sample: MakeSample) -> None:
+    add("leaderboard/results", sample("towards-the-mean", [0.7, 0.8]))
+    assert call("build", "--site", "board").exit_code == 0
+    assert call("build").exit_code == 0
+    for page in (PAGE, Path("board/index.html")):
+        assert "towards-the-mean" in page.read_text()
 
 
 def test_build_prints_data() -> None:

@@ -151,9 +151,8 @@ def test_the_size_of_the_family_counts_tests_alone(sample: MakeSample) -> None:
         *meeting(sample, [0.6, 0.7], [0.4, 0.5], budget=10),
     ]
     compared = compare(tables(records), "dm", "random")
-    assert (
-        remarks.family(compared)
-    ) == "2 different pairs of samples; p (Holm) is corrected for a family of 1."
+    told = "2 different pairs of samples; p (Holm) is corrected for a family of 1. "
+    assert remarks.family(compared).startswith(told)
 
 
 def test_a_method_is_not_compared_with_itself(sample: MakeSample) -> None:

@@ -47,6 +47,10 @@ def test_sound_figures_have_no_fault_and_need_no_records() -> None:
             forecast(environment=ENVIRONMENT.model_copy(update={"commit": "c" * 40 + "-dirty"})),
             "uncommitted changes",
         ),
+        (
+            forecast(environment=ENVIRONMENT.model_copy(update={"commit": ""})),
+            "knows no commit",
+        ),
     ],
 )
 def test_a_figure_that_could_not_be_published_is_a_fault(record: ProfileRecord, words: str) -> None:

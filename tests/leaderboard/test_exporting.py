@@ -48,7 +48,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sample: MakeSample
 
 def test_json_has_its_pinned_shape() -> None:
     answer = json.loads(call("table", "--format", "json").stdout)
-    assert set(answer) == {"schema", "state", "tables", "standings"}
+    assert set(answer) == {"schema", "state", "sources", "tables", "standings"}
     assert answer["schema"] == 1
     assert set(answer["state"]) == {
         "records",
@@ -98,7 +98,7 @@ def test_json_has_its_pinned_shape() -> None:
         "recipe",
         "trials",
     }
-    assert set(table["rows"][0]["provenance"]) == {"kind", "times"}
+    assert set(table["rows"][0]["provenance"]) == {"kind", "times", "repeated"}
     standing, *_ = answer["standings"]
     assert set(standing) == {
         "protocol",

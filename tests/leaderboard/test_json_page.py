@@ -50,6 +50,7 @@ def test_submit(sample: Sample) -> None:
     found = printed(submitting.submit, FILE)
     assert found["faults"]  # the rules are made up
     assert found["rerun"] is None
+    assert isinstance(found["remarks"], list)
     stated, measured = sample("dm", [0.5, 0.6])
     again = _data(Repetition(stated=stated, measured=measured))
     assert misfits("submit", found | {"rerun": again}) == []

@@ -19,7 +19,7 @@ from leaderboard.publish import Outcome, publish
 from leaderboard.reading import read
 from leaderboard.submission import examine
 from leaderboard.supersession import Supersession, name
-from tests.records import record_of
+from tests.records import correct_of, record_of
 
 MakeRecord = Callable[..., Record]
 
@@ -38,7 +38,8 @@ class Folders:
 
     def add(self, *made: Record, correct: bytes | None = None) -> None:
         for record in made:
-            records.append(self.store, record, correct)
+            given = correct_of(record) if correct is None else correct
+            records.append(self.store, record, given)
 
     def publish(self, reason: str = "") -> Outcome:
         return publish(self.store, self.results, known_rules, reason)
@@ -126,6 +127,7 @@ def in_the_store(folders: Folders) -> list[str]:
     ("facts", "words"),
     [
         ({"environment": {"commit": "c" * 40 + "-dirty"}}, "uncommitted changes"),
+        ({"environment": {"commit": ""}}, "knows no commit; install it with `pip install -e .`"),
         ({"trial": {"version": 2}}, "ipc-grid v2 (quick), which is not installed"),
         ({"accuracy": None}, "states no metric"),
     ],
@@ -245,6 +247,13 @@ def test_accuracy_must_be_what_the_single_images_say(
 ) -> None:
     folders.add(record("dm", accuracy), correct=correct)
     assert (folders.publish().published == 1) == sound
+
+
+def test_an_accuracy_without_single_images_is_refused(folders: Folders, record: MakeRecord) -> None:
+    records.append(folders.store, record("dm", 0.5))
+    outcome = folders.publish()
+    assert outcome.published == 0
+    assert "states an accuracy without its per-image correctness" in outcome.refused[0]
 
 
 def test_a_broken_line_in_the_store_is_told_and_the_rest_published(

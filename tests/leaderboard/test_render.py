@@ -10,8 +10,10 @@ import pytest
 from rich.console import Console
 
 from bench.records import Record
-from leaderboard import render
+from bench.studies import CUT
+from leaderboard import markdown, render
 from leaderboard.comparisons import compare
+from leaderboard.reading import Reading
 from leaderboard.tables import tables
 
 MakeRecord = Callable[..., Record]
@@ -34,6 +36,17 @@ def test_a_terminal_shows_what_the_page_shows(sample: MakeSample) -> None:
         "convnet-d2-w32, n = 3, CPU Testium 9",
     ):
         assert part in text
+
+
+def test_an_interval_that_is_cut_is_told_and_whole_in_data(sample: MakeSample) -> None:
+    (table,) = tables(sample("dm", [0.1, 0.9]))
+    for text in (printed(render.terminal(table)), markdown.page([table])):
+        assert "[0.0, 100.0]" in text
+        assert CUT in " ".join(text.split()).replace("\\", "")
+    (row,) = render.data([table])[0]["rows"]
+    assert row["summary"]["interval"][0] < 0
+    (narrow,) = tables(sample("dm", [0.5, 0.51]))
+    assert CUT not in printed(render.terminal(narrow))
 
 
 def test_architectures_get_a_column_where_they_differ(sample: MakeSample) -> None:
@@ -86,7 +99,7 @@ def test_a_comparison_ends_in_a_verdict(
     sample: MakeSample, dm: list[float], random: list[float], verdict: str
 ) -> None:
     compared = compare(tables([*sample("dm", dm), *sample("random", random)]), "dm", "random")
-    (cell,) = json.loads(json.dumps(render.comparison_data(compared), allow_nan=False))
+    (cell,) = json.loads(json.dumps(render.comparison_data(compared, Reading()), allow_nan=False))
     assert cell["verdict"] == verdict
     assert cell["n"] == [len(dm), len(random)]
     assert verdict in printed(render.terminal_comparisons(compared))
@@ -111,6 +124,7 @@ def test_what_all_comparisons_share_stands_below_them(sample: MakeSample) -> Non
     assert "standard, native" in text
     assert "All of tier quick; dataset digits; architecture convnet-d2-w32" in text
     assert "2 different pairs of samples; p (Holm) is corrected for a family of 2." in text
+    assert "Each 95 % interval is of its pair alone, not corrected for the family." in text
 
 
 def test_a_number_of_values_that_all_rows_share_stands_below_them(sample: MakeSample) -> None:

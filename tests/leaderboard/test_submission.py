@@ -25,7 +25,7 @@ from leaderboard.publish import publish
 from leaderboard.rerun import Repetition, cheapest
 from leaderboard.submission import examine
 from leaderboard.supersession import Supersession
-from tests.records import ENVIRONMENT
+from tests.records import ENVIRONMENT, correct_of
 
 MakeRecord = Callable[..., Record]
 
@@ -44,7 +44,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def add(*made: Record, root: str = "runs/records", correct: bytes | None = None) -> None:
     for record in made:
-        records.append(Path(root), record, correct)
+        given = correct_of(record) if correct is None else correct
+        records.append(Path(root), record, given)
 
 
 def faults(*paths: Path) -> list[str]:
@@ -126,6 +127,7 @@ def test_a_file_of_the_results_must_lie_where_it_belongs(record: MakeRecord) -> 
     add(record("dm", 0.5), root=str(RESULTS))
     path = RESULTS / FILE.relative_to("runs/records")
     moved = path.rename(path.with_name("mine.jsonl"))
+    records.correct_path(path).rename(records.correct_path(moved))
     assert faults(moved) == [f"{moved}:1: belongs in {path}."]
 
 
@@ -137,6 +139,16 @@ def test_correctness_must_agree_and_belong(record: MakeRecord) -> None:
     strange, disagrees = faults(companion)  # a companion stands for its record file
     assert strange == f"{companion}: trial {'e' * 12} has per-image correctness and no record."
     assert "another accuracy than its per-image correctness" in disagrees
+
+
+def test_an_accuracy_needs_its_correctness_line_by_line(record: MakeRecord) -> None:
+    add(record("dm", 0.5), record("dm", 0.5, 1), record("dm", None, 2, status="diverged"))
+    companion = records.correct_path(FILE)
+    companion.write_text(companion.read_text().splitlines(keepends=True)[1])
+    (sentence,) = faults(FILE)
+    assert sentence.startswith(f"{FILE}:1: states an accuracy without its per-image correctness")
+    companion.unlink()
+    assert len(faults(FILE)) == 2
 
 
 LATER = "2025-07-01T00:00:00Z"
@@ -355,6 +367,45 @@ def test_a_trial_that_the_installed_rules_do_not_plan_is_a_fault(registered: Non
     (path,) = records.files(Path("runs/records"))
     (fault,) = examine([path], RESULTS, installed_hash).faults
     assert "is no trial that the rules of tiny-grid v1 (quick) plan" in fault.sentence
+
+
+STRANGE = pytest.mark.parametrize(
+    ("facts", "what"),
+    [
+        ({"method": "towards-the-mean"}, "method 'towards-the-mean'"),
+        ({"method_version": 99}, "version 99 of method 'dm'"),
+        ({"dataset": "mine"}, "dataset 'mine'"),
+    ],
+)
+
+
+@STRANGE
+def test_what_is_not_installed_is_remarked_and_no_fault(
+    record: MakeRecord, monkeypatch: pytest.MonkeyPatch, facts: dict[str, Any], what: str
+) -> None:
+    monkeypatch.setattr(submitting, "installed_hash", known_rules)
+    add(record(**facts), record(seed=1, **facts))
+    (path,) = records.files(Path("runs/records"))
+    result = submit(str(path), "--rerun")
+    assert result.exit_code == 0, result.output
+    assert "0 faults" in result.stdout
+    assert "Run again: nothing" in result.stdout
+    assert f"The {what} is not installed here: whether the rules plan 2 of the" in result.stderr
+    answer = json.loads(submit(str(path), "--rerun", "--json").stdout)
+    assert (len(answer["remarks"]), answer["faults"], answer["rerun"]) == (1, [], None)
+
+
+def test_another_trial_is_run_again_where_the_cheapest_cannot(
+    record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "leaderboard.rerun.rerun", lambda stated, _: Repetition(stated=stated, measured=stated)
+    )
+    monkeypatch.setattr(submitting, "installed_hash", known_rules)
+    here = record("dm", 0.5)
+    add(record("towards-the-mean", 0.5, cost=Costs()), here)
+    found = submit(*map(str, records.files(Path("runs/records"))), "--rerun", "--json")
+    assert json.loads(found.stdout)["rerun"]["trial"] == here.id
 
 
 def test_the_cheapest_good_record_is_chosen(record: MakeRecord) -> None:

@@ -56,7 +56,11 @@ def test_what_is_not_known_is_a_dash() -> None:
 
 def test_an_interval_has_two_bounds_in_percent() -> None:
     assert wording.interval((0.849, 0.8791)) == "[84.9, 87.9]"
-    assert wording.interval((-0.02, 1.05)) == "[-2.0, 105.0]"
+    assert wording.difference((-0.02, 0.05)) == "[-2.0, 5.0]"
+
+
+def test_an_accuracys_interval_is_cut_to_what_an_accuracy_can_be() -> None:
+    assert wording.interval((-0.02, 1.05)) == "[0.0, 100.0]"
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,8 @@ def page(
         _section(list(members))
         for _, members in groupby(cells, key=lambda table: _rules(table.key))
     ]
-    parts = [INTRODUCTION, _state(found), *sections, *map(_studies, told), *_costs(profiled)]
+    studies = (_studies(section, section.warnings(found)) for section in told)
+    parts = [INTRODUCTION, _state(found), *sections, *studies, *_costs(profiled)]
     return "\n".join(parts)
 
 
@@ -78,12 +79,18 @@ def _costs(profiled: Sequence[efficiency.Section]) -> Iterator[str]:
         yield _study(rest)
 
 
-def _studies(section: Section) -> str:
+def _studies(section: Section, warnings: Sequence[str]) -> str:
     """A protocol's own tables, with the command that fills them."""
     words = ["bench", "run", "--protocol", section.protocol, "--tier", section.tier]
     command = wording.command(*words, "--dataset", section.dataset)
-    tables = (_study(study) for study in section.studies)
-    return "\n".join([f"## {escape(section.title)}\n", f"```sh\n{command}\n```\n", *tables])
+    return "\n".join(
+        [
+            f"## {escape(section.title)}\n",
+            *(f"**Warning**: {escape(warning)}\n" for warning in warnings),
+            f"```sh\n{command}\n```\n",
+            *(_study(study) for study in section.studies),
+        ]
+    )
 
 
 def _study(study: Study) -> str:

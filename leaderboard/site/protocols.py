@@ -27,17 +27,32 @@ class ShownStudy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ShownSection:
+    """What a protocol says of one dataset, ready for a page.
+
+    Attributes:
+        section: what it says.
+        studies: its tables.
+        warnings: sentences on rules or data that share a name with these.
+    """
+
+    section: Section
+    studies: tuple[ShownStudy, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Protocol:
     """One protocol's page.
 
     Attributes:
         name: the protocol's name.
-        sections: what it says of each dataset and tier, with its tables.
+        sections: what it says of each dataset and tier.
         boards: its cells.
     """
 
     name: str
-    sections: tuple[tuple[Section, tuple[ShownStudy, ...]], ...]
+    sections: tuple[ShownSection, ...]
     boards: tuple[Board, ...]
 
 
@@ -46,21 +61,21 @@ def protocols(found: Sequence[Board], told: Sequence[Section]) -> list[Protocol]
     return [
         Protocol(
             name=name,
-            sections=tuple(
-                (
-                    section,
-                    tuple(
-                        shown(study, section.title, section.protocol_hash)
-                        for study in section.studies
-                    ),
-                )
-                for section in told
-                if section.protocol == name
-            ),
+            sections=tuple(_shown(each, found) for each in told if each.protocol == name),
             boards=tuple(board for board in found if board.key.protocol == name),
         )
         for name in sorted({section.protocol for section in told})
     ]
+
+
+def _shown(section: Section, found: Sequence[Board]) -> ShownSection:
+    place = (section.title, section.protocol_hash, section.checksum)
+    tables = (sheet.table for board in found for sheet in board.sheets)
+    return ShownSection(
+        section=section,
+        studies=tuple(shown(study, *place) for study in section.studies),
+        warnings=tuple(section.warnings(tables)),
+    )
 
 
 def shown(study: Study, *place: str) -> ShownStudy:

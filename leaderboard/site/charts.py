@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.studies import GroundTruth
 from leaderboard import wording
 from leaderboard.rows import Phase, Row
 from leaderboard.site import links, vega
 from leaderboard.site.boards import Board
+from leaderboard.truths import ground_truth
 
 SHORTEST_SECONDS = 0.001
 SMALLEST_BYTES = 1000
@@ -217,39 +219,39 @@ def _heat_map(board: Board, budget: str, cells: Sequence[Point]) -> Chart:
 
 
 def _rank_scatter(board: Board) -> Chart | None:
-    points = rank_points(board)
-    if not points:
+    truth = _truth(board)
+    points = rank_points(board, truth) if truth else []
+    if not truth or not points:
         return None
     return Chart(
         id=links.anchor("nas-chart", board.id),
         title="Architecture search",
         caption="Each point is an architecture of NAS-Bench-201: its accuracy trained on the "
-        "distilled set against its accuracy trained on the whole training set.",
-        spec=vega.scatter(points),
-        head=("Method", "Budget", "Architecture", "Distilled %", "Whole %"),
-        body=_texts(points, ("method", "budget", "architecture", "shown", "whole_shown")),
+        f"distilled set against its ground truth, {truth.title}.",
+        spec=vega.scatter(points, f"Ground truth: {truth.title}"),
+        head=("Method", "Budget", "Architecture", "Distilled %", "Ground truth %"),
+        body=_texts(points, ("method", "budget", "architecture", "shown", "truth_shown")),
     )
 
 
-def rank_points(board: Board) -> list[Point]:
-    """Architectures of the search space that were trained on a distilled set and on all data."""
-    whole = {
-        row.architecture: row.summary.mean
-        for _, row in board.rows
-        if row.ceiling and row.summary and _searched(row.architecture)
-    }
+def _truth(board: Board) -> GroundTruth | None:
+    return ground_truth([record for _, row in board.rows for record in row.records])
+
+
+def rank_points(board: Board, truth: GroundTruth) -> list[Point]:
+    """Architectures whose ground truth is known, with their accuracy on each distilled set."""
     return [
         {
             "method": wording.plain(row.title),
             "budget": str(table.key.budget),
             "architecture": wording.plain(row.architecture),
             "accuracy": row.summary.mean,
-            "whole": whole[row.architecture],
+            "truth": truth.accuracies[row.architecture],
             "shown": wording.percent(row.summary.mean),
-            "whole_shown": wording.percent(whole[row.architecture]),
+            "truth_shown": wording.percent(truth.accuracies[row.architecture]),
         }
         for table, row in board.rows
-        if row.architecture in whole and row.summary and not row.ceiling
+        if row.architecture in truth.accuracies and row.summary and not row.ceiling
     ]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from leaderboard import wording
 from leaderboard.site import links
+from leaderboard.truths import reference
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -52,6 +53,7 @@ def environment() -> Environment:
         "commit": wording.commit,
         "numbers": wording.numbers,
         "recipe": wording.recipe,
+        "reference": reference,
         "plain": wording.plain,
         "attributes": attributes,
         "arxiv": arxiv,

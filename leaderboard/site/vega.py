@@ -168,13 +168,13 @@ def heat_map(cells: Points) -> Spec:
     )
 
 
-def scatter(points: Points) -> Spec:
-    """Accuracy on the distilled set against accuracy on the whole set."""
+def scatter(points: Points, truth: str) -> Spec:
+    """Accuracy on the distilled set against the ground truth, an axis of this title."""
     return chart(
         data={"values": list(points)},
         mark={"type": "point", "filled": True, "size": 50, "opacity": 0.75},
         encoding={
-            "x": _accuracy() | {"field": "whole", "title": "Accuracy, trained on the whole set"},
+            "x": _accuracy() | {"field": "truth", "title": truth},
             "y": _accuracy() | {"title": "Accuracy, trained on the distilled set"},
             "color": by_method(points),
             "tooltip": tooltips(
@@ -182,7 +182,7 @@ def scatter(points: Points) -> Spec:
                 budget="Budget",
                 architecture="Architecture",
                 shown="Distilled %",
-                whole_shown="Whole %",
+                truth_shown="Ground truth %",
             ),
         },
     )

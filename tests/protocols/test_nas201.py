@@ -294,7 +294,9 @@ def test_the_ground_truth_is_that_of_its_own_recipe_by_architecture() -> None:
     records = made(SMALL, "dm")
     found = SMALL.ground_truth(records)
     assert found.title == "6 epochs on the whole training set"
-    named = {SMALL.architecture(code): v for code, v in zip(SMALL.cells, ORDERS["truth"], strict=True)}
+    named = {
+        SMALL.architecture(code): v for code, v in zip(SMALL.cells, ORDERS["truth"], strict=True)
+    }
     assert found.accuracies == pytest.approx(named)
     measured = [record for record in records if SMALL.measures_truth(record)]
     assert {record.method.name for record in measured} == {"whole"}

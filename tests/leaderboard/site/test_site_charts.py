@@ -16,6 +16,7 @@ from bench.rank_statistics import spearman
 from bench.records import Record
 from bench.studies import Estimate
 from leaderboard.columns import COLUMNS, METHOD
+from leaderboard.site import vega
 from leaderboard.site.boards import Board, boards
 from leaderboard.site.charts import charts, pareto_front
 from leaderboard.studies import sections
@@ -62,12 +63,60 @@ def test_one_method_at_one_budget_is_no_chart(sample: Sample) -> None:
 
 def test_curves_need_two_budgets_and_fronts_two_methods(sample: Sample) -> None:
     two_budgets = sample("dm", [0.5, 0.6]) + sample("dm", [0.7, 0.8], budget=10)
-    assert [chart.title for chart in charts(only(two_budgets))] == ["Accuracy against budget"]
+    assert [chart.title for chart in charts(only(two_budgets))] == [
+        "Accuracy against images per class"
+    ]
     two_methods = sample("dm", [0.5, 0.6]) + sample("random", [0.3, 0.4])
     assert [chart.title for chart in charts(only(two_methods))] == [
         "Accuracy against time",
         "Accuracy against memory",
     ]
+
+
+def test_kinds_of_budget_share_no_axis(sample: Sample) -> None:
+    found = [
+        record
+        for method, kind in (("dm", "ipc"), ("dim", "inpc"))
+        for count in (1, 10)
+        for record in sample(method, [0.5, 0.6], budget=f"{kind} {count}")
+    ]
+    drawn = [chart for chart in charts(only(found)) if chart.id.startswith("budget-chart")]
+    for chart, method, axis in zip(
+        drawn,
+        ("dm", "dim"),
+        ("Images per class", "Generated images per class and epoch"),
+        strict=True,
+    ):
+        for layer in chart.spec["layer"]:
+            assert layer["encoding"]["x"]["axis"]["title"] == axis
+            assert {point["method"] for point in layer["data"]["values"]} == {method}
+    fronts = charts(only(found))[2:]
+    assert all("Budgets count generated images for dim." in front.caption for front in fronts)
+
+
+def test_presets_alone_are_drawn_and_methods_without_one_in_all_their_rows(
+    sample: Sample,
+) -> None:
+    swept = [
+        sample("dm", [0.5, 0.6], parameters={"iterations": n}, preset=f"quick iterations={n}")
+        for n in (5, 6)
+    ]
+    preset = sample("random", [0.3, 0.4]) + sample(
+        "random", [0.3, 0.5], parameters={"iterations": 7}, preset="quick iterations=7"
+    )
+    (time, _) = charts(only([*swept[0], *swept[1], *preset]))
+    assert [cells[0] for cells in time.body] == ["dm (iterations=5)", "dm (iterations=6)", "random"]
+    assert "Rows with changed settings stand in the tables alone." in time.caption
+
+
+def test_sixty_methods_look_different_and_the_same_in_every_chart() -> None:
+    names = [f"m{k:02}" for k in range(60)]
+    looks = vega.looks([{"method": name} for name in names])
+    ranges = (looks[channel]["scale"]["range"] for channel in ("color", "shape"))
+    seen = dict(zip(names, zip(*ranges, strict=True), strict=True))
+    assert len(set(seen.values())) == 60
+    (colour,) = vega.by_method([{"method": "m31"}], names)["scale"]["range"]
+    assert colour == seen["m31"][0]
 
 
 def test_a_front_says_that_its_times_are_of_several_devices(sample: Sample) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from bench.files import canonical_json
 from bench.studies import Study
 from leaderboard import columns, efficiency, remarks, reproduce, wording
+from leaderboard.facts import facts, notes, usual_recipe
 from leaderboard.reported import reported
 from leaderboard.rows import Row
 from leaderboard.standings import standings
@@ -127,52 +126,13 @@ def _title(key: TableKey) -> str:
 def _section(found: Sequence[Table]) -> str:
     key = found[0].key
     title = f"{_title(key)}, {key.track} track"
-    usual = _usual_recipe(found)
+    usual = usual_recipe(found)
+    ran = "".join(
+        f"- {escape(name)}: {escape(value)}\n" for name, value in facts(found, usual).items()
+    )
     tables = (_table(table, usual) for table in found)
     overall = (f"{escape(remarks.standing(entry))}\n" for entry in standings(found))
-    return "\n".join([f"## {escape(title)}\n", _facts(found, usual), *overall, *tables])
-
-
-def _facts(found: Sequence[Table], usual: Mapping[str, Any]) -> str:
-    """What ran, as a list: rules, recipe, seeds, machines, versions, dates."""
-    key = found[0].key
-    rows = [row for table in found for row in table.rows]
-    records = [record for row in rows for record in row.records]
-    ran = [record.environment for record in records]
-    counts = [len(row.values) for row in rows if not row.ceiling] or [0]
-    facts = {
-        "Protocol": f"{key.protocol}, version {key.version}, rules {key.protocol_hash[:12]}",
-        "Recipe": wording.recipe(usual),
-        "Seeds": wording.numbers([seed for row in rows for seed in row.seeds]) or NONE,
-        "n": f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else str(counts[0]),
-        "Devices": columns.devices(rows),
-        "Versions": f"bench {_list(e.package for e in ran)}; torch {_list(e.torch for e in ran)}; "
-        f"Python {_list(e.python for e in ran)}",
-        "Commits": _list(wording.commit(environment.commit) for environment in ran),
-        "Newest record": max(record.time for record in records).partition("T")[0],
-    }
-    return "".join(f"- {escape(name)}: {escape(value)}\n" for name, value in facts.items())
-
-
-def _list(values: Iterable[str]) -> str:
-    return ", ".join(sorted({value for value in values if value})) or NONE
-
-
-def _usual_recipe(found: Sequence[Table]) -> Mapping[str, Any]:
-    """The recipe of most rows."""
-    recipes = [row.recipe for table in found for row in table.rows]
-    uses = Counter(map(canonical_json, recipes))
-    return max(recipes, key=lambda recipe: uses[canonical_json(recipe)])
-
-
-def _other_recipes(table: Table, usual: Mapping[str, Any]) -> str:
-    """What other recipes of this table change, by row."""
-    told: dict[str, None] = {}
-    for row in table.rows:
-        changed = {name: value for name, value in row.recipe.items() if value != usual.get(name)}
-        if changed:
-            told[f"{row.title}: {wording.recipe(changed)}"] = None
-    return f"Other recipes: {escape('; '.join(told))}.\n" if told else ""
+    return "\n".join([f"## {escape(title)}\n", ran, *overall, *tables])
 
 
 def _table(table: Table, usual: Mapping[str, Any]) -> str:
@@ -185,17 +145,11 @@ def _table(table: Table, usual: Mapping[str, Any]) -> str:
         f"### {escape(_name(table))}\n",
         *(f"**Warning**: {escape(warning)}\n" for warning in table.warnings),
         _grid(shown, body, columns.LEFT),
-        _gap(table),
-        _other_recipes(table, usual),
+        *(f"{escape(note)}\n" for note in notes(table, usual)),
         _commands(table),
         _reported(table),
     ]
     return "\n".join(part for part in parts if part)
-
-
-def _gap(table: Table) -> str:
-    sentence = remarks.smallest_gap(table)
-    return f"{escape(sentence)}\n" if sentence else ""
 
 
 def _safe(column: str, cell: str) -> str:

@@ -36,7 +36,8 @@ def terminal(table: Table) -> Grid:
         *(f"n = {text}" if name == columns.COUNT else text for name, text in shared.items()),
         columns.devices(table.rows),
     ]
-    caption = [", ".join(common), remarks.smallest_gap(table), *table.warnings]
+    notes = [remarks.smallest_gap(table), remarks.uneven_machines(table)]
+    caption = [", ".join(common), *notes, *table.warnings]
     return _grid(place(table.key), head, body, columns.LEFT, caption)
 
 

@@ -188,11 +188,12 @@ def _front(
     marked = [point | {"front": id(point) in best} for point in points]
     timed = {device for _, row in board.rows for device in row.distilled_on or row.devices}
     remark = "" if len(timed) == 1 else " Devices differ between points: see the table."
+    remarks = f"{_generated(points)}{remark}{_left_out(board)}"
     return Chart(
         id=links.anchor(f"{kind}-chart", board.id),
         title=f"Accuracy against {kind}",
         caption=f"{axis}, on a logarithmic scale. The line is the Pareto front of a budget: no "
-        f"other method is at once cheaper and better.{_generated(points)}{remark}{_left_out(board)}",
+        f"other method is at once cheaper and better.{remarks}",
         spec=vega.front(
             marked, field, axis, {value: text(value) for value in ticks}, _names(board)
         ),

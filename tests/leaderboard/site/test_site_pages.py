@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from bench import records
+from bench.recipes import Recipe
 from bench.records import Record
 from bench.statistics import ALPHA
 from leaderboard.site import Sources, assets, build, ranking
@@ -223,6 +224,19 @@ def test_a_method_page_tells_each_command_once_below_all_that_it_fills(
         "bench run --protocol merge --tier quick --track standard --dataset digits --budget 1 "
         "--method dm --seeds 2",
     ]
+
+
+def test_every_board_states_what_it_was_made_with_and_whose_recipe_differs(
+    board: list[Record], sample: Sample, make_site: MakeSite
+) -> None:
+    longer = sample("tesla", [0.5, 0.6], recipe=Recipe(epochs=600))
+    site = make_site([*board, *longer])
+    for name in ("index.html", "datasets/digits.html"):
+        texts = " ".join(text for _, text in pages(site)[name].texts)
+        assert "Students' recipe: epochs 300, lr 0.01, learned_lr no, momentum 0.9" in texts
+        for fact in ("Seeds", "0–3", "Commits", "cccccccccccc", "torch 2.11.0", "500 ms"):
+            assert fact in texts, (name, fact)
+        assert "Other recipes: tesla: epochs 600." in texts
 
 
 def test_a_site_of_unknown_methods_and_data_says_so(sample: Sample, make_site: MakeSite) -> None:

@@ -61,6 +61,8 @@ def environment() -> Environment:
         "dataset_page": links.dataset_page,
         "protocol_page": links.protocol_page,
         "records_file": links.records_file,
+        "record_anchor": links.record_anchor,
+        "row_records": links.row_records,
         "anchor": links.anchor,
     }
     return made

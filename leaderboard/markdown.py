@@ -30,14 +30,17 @@ Rendered from records by `bench leaderboard build`; edits here are lost.
   is significant (Welch's t-test of every pair on one architecture, Holm-corrected, 5 %). Where it
   is stored which test images were right, other test images must tell the same (paired bootstrap).
   Fewer than two trials allow no rank.
-- **Ceiling**: students trained on the whole training set, for orientation; never ranked.
+- **Ceiling**: students trained on the whole training set, for orientation; never ranked. **Ground
+  truth**: such students of a protocol that holds rankings of architectures against theirs.
 - **Provenance**: self-reported, re-run from another commit or machine, or reproduced
   (`docs/ranks.md` has the exact rules).
 - **Stored**: bytes to keep in order to train from the result again. **Prepare** (work ahead of the
   distillation, such as expert buffers), **Distil**, **Evaluate** (one student): median time and
-  greatest peak of memory.
-- Protocol versions, tiers, tracks, datasets and budgets never share a table. Numbers printed in
-  papers stand in tables of their own: their recipes differ from ours.
+  greatest peak of memory. The calibration kernel, one fixed piece of work timed in every run, tells
+  how fast a machine was just then.
+- Protocol versions, tiers and datasets never share a table. Tracks and budgets do only in tables
+  that a protocol makes to compare them, and these say which is which. Numbers printed in papers
+  stand in tables of their own: their recipes differ from ours.
 """
 
 

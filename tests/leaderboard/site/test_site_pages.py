@@ -294,6 +294,22 @@ def test_the_example_of_many_methods_shows_the_tests_behind_its_ranks(sample: Sa
     assert {test.better.title for test in example.tests if test.adjusted_p < ALPHA} == {"best"}
 
 
+def test_the_example_is_the_largest_table_of_presets_that_is_small(sample: Sample) -> None:
+    def of(count: int, dataset: str, **facts: Any) -> list[Record]:
+        return [
+            record
+            for k in range(count)
+            for record in sample(f"m{k}", [0.5 + k / 50, 0.51 + k / 50], dataset=dataset, **facts)
+        ]
+
+    changed = {"parameters": {"iterations": 7}, "preset": "quick iterations=7"}
+    small, clear = of(3, "few"), of(12, "some")
+    mixed = [*of(10, "mixed"), *sample("m0", [0.1, 0.2], dataset="mixed", **changed)]
+    example = ranking.example(tables([*small, *clear, *mixed, *of(13, "many")]), {})
+    assert example is not None
+    assert (example.table.key.dataset, len(example.rows)) == ("some", 12)
+
+
 def test_the_state_of_the_board_comes_from_its_records(
     record: Callable[..., Record], make_site: MakeSite
 ) -> None:

@@ -176,13 +176,14 @@ def show(
     budget: BudgetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the tables.
+    """Print the tables, and below them those that their protocols make of the same records.
 
     Example: `bench leaderboard show --dataset digits`
     """
     from bench.cli.outcome import console
     from leaderboard import render
     from leaderboard.choice import Choice
+    from leaderboard.studies import beside, sections
     from leaderboard.tables import keys, tables
 
     choice = Choice.of(protocol=protocol, tier=tier, track=track, dataset=dataset, budget=budget)
@@ -195,6 +196,8 @@ def show(
         out = console()
         for table in shown:
             out.print(render.terminal(table))
+        for part in render.terminal_studies(beside(shown, sections(reading.records))):
+            out.print(part)
     end(reading.faults)
 
 

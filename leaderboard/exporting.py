@@ -48,6 +48,7 @@ def table(
     from leaderboard import formats, markdown
     from leaderboard.choice import Choice
     from leaderboard.state import state
+    from leaderboard.studies import beside, sections
     from leaderboard.tables import keys, tables
 
     known("format", [form], FORMATS)
@@ -57,7 +58,8 @@ def table(
     shown = tables(reading.records, correct=reading.correct, wanted=choice.holds)
     if form == "json":
         made = state(record for entry in shown for row in entry.rows for record in row.records)
-        typer.echo(formats.as_json(shown, made), nl=False)
+        told = beside(shown, sections(reading.records))
+        typer.echo(formats.as_json(shown, made, told), nl=False)
     else:
         write = {
             "csv": formats.as_csv,

@@ -13,6 +13,7 @@ from leaderboard import columns, render, wording
 from leaderboard.rows import Phase, Row
 from leaderboard.standings import standings
 from leaderboard.state import State
+from leaderboard.studies import Section
 from leaderboard.tables import Table
 
 SCHEMA = 1
@@ -22,19 +23,29 @@ _FORMULA = ("=", "+", "-", "@")
 """First characters that make a spreadsheet take a text for a formula."""
 
 
-def as_data(found: Sequence[Table], state: State) -> dict[str, Any]:
-    """Tables, standings and the board's state as JSON-able values: fractions, seconds, bytes."""
+def as_data(found: Sequence[Table], state: State, told: Iterable[Section] = ()) -> dict[str, Any]:
+    """Tables, standings, studies and the state as JSON-able values: fractions, seconds, bytes.
+
+    Args:
+        found: the tables.
+        state: of the board.
+        told: what protocols say in tables of their own.
+    """
     return {
         "schema": SCHEMA,
         "state": asdict(state),
         "tables": render.data(found),
         "standings": [asdict(standing) for standing in standings(found)],
+        "studies": render.study_data(told),
     }
 
 
-def as_json(found: Sequence[Table], state: State) -> str:
+def as_json(found: Sequence[Table], state: State, told: Iterable[Section] = ()) -> str:
     """:func:`as_data` as text."""
-    return json.dumps(as_data(found, state), ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+    return (
+        json.dumps(as_data(found, state, told), ensure_ascii=False, allow_nan=False, indent=2)
+        + "\n"
+    )
 
 
 def as_csv(found: Iterable[Table]) -> str:

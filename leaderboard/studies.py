@@ -88,6 +88,12 @@ def sections(records: Iterable[Record], rules: LoadRules | None = None) -> list[
     return found
 
 
+def beside(found: Iterable[Table], told: Iterable[Section]) -> list[Section]:
+    """The sections that tell of the cells of some of these tables."""
+    keys = [table.key for table in found]
+    return [section for section in told if any(map(section.tells_of, keys))]
+
+
 def without(found: Iterable[Table], told: Sequence[Section]) -> list[Table]:
     """The tables whose rules have no tables of their own for the same data."""
     return [table for table in found if not any(section.tells_of(table.key) for section in told)]

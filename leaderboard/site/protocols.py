@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.studies import Cell, Estimate, Study
+from leaderboard.facts import facts, usual_recipe
 from leaderboard.site import links
 from leaderboard.site.boards import Board
 from leaderboard.studies import Section
@@ -33,11 +34,13 @@ class ShownSection:
     Attributes:
         section: what it says.
         studies: its tables.
+        facts: what ran, by name.
         warnings: sentences on rules or data that share a name with these.
     """
 
     section: Section
     studies: tuple[ShownStudy, ...]
+    facts: Mapping[str, str]
     warnings: tuple[str, ...]
 
 
@@ -70,11 +73,13 @@ def protocols(found: Sequence[Board], told: Sequence[Section]) -> list[Protocol]
 
 def _shown(section: Section, found: Sequence[Board]) -> ShownSection:
     place = (section.title, section.protocol_hash, section.checksum)
-    tables = (sheet.table for board in found for sheet in board.sheets)
+    tables = [sheet.table for board in found for sheet in board.sheets]
+    own = [table for table in tables if section.tells_of(table.key)]
     return ShownSection(
         section=section,
         studies=tuple(shown(study, *place) for study in section.studies),
-        warnings=tuple(section.warnings(tables)),
+        facts=facts(own, usual_recipe(own)),
+        warnings=tuple(section.warnings(own)),
     )
 
 

@@ -183,17 +183,20 @@ def _method(
 
 def _short_recipes(records: Sequence[Record]) -> list[str]:
     """Of each recipe the epochs, the learning rate, and what not all of these records share."""
-    texts = [
-        {name: canonical_json(value) for name, value in (LEFT_OUT | record.recipe).items()}
-        for record in records
-    ]
-    names = {name for text in texts for name in text}
-    varying = {name for name in names if len({text.get(name) for text in texts}) > 1}
+    keys = [canonical_json(record.recipe) for record in records]
+    recipes = {key: LEFT_OUT | record.recipe for key, record in zip(keys, records, strict=True)}
+    names = {name for recipe in recipes.values() for name in recipe}
+    varying = {
+        name
+        for name in names
+        if len({canonical_json(recipe.get(name)) for recipe in recipes.values()}) > 1
+    }
     shown = ["epochs", "lr", *sorted(varying - {"epochs", "lr"})]
-    return [
-        wording.recipe({name: full[name] for name in shown if name in full})
-        for full in (LEFT_OUT | record.recipe for record in records)
-    ]
+    short = {
+        key: wording.recipe({name: recipe[name] for name in shown if name in recipe})
+        for key, recipe in recipes.items()
+    }
+    return [short[key] for key in keys]
 
 
 def _why_not(record: Record) -> str:

@@ -280,7 +280,7 @@ def _rank_scatter(board: Board) -> Chart | None:
         title="Architecture search",
         caption="Each point is an architecture of NAS-Bench-201: its accuracy trained on the "
         f"distilled set against its ground truth, {truth.title}.",
-        spec=vega.scatter(points, f"Ground truth: {truth.title}", _names(board)),
+        spec=vega.scatter(points, truth.title, _names(board)),
         head=("Method", "Budget", "Architecture", "Distilled %", "Ground truth %"),
         body=_texts(points, ("method", "budget", "architecture", "shown", "truth_shown")),
     )

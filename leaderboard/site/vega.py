@@ -216,12 +216,12 @@ def heat_map(cells: Points) -> Spec:
 
 
 def scatter(points: Points, truth: str, among: Sequence[str]) -> Spec:
-    """Accuracy on the distilled set against the ground truth, an axis of this title."""
+    """Accuracy on the distilled set against the ground truth, which comes from ``truth``."""
     return chart(
         data={"values": list(points)},
         mark={"type": "point", "filled": True, "size": 50, "opacity": 0.75},
         encoding={
-            "x": _accuracy() | {"field": "truth", "title": truth},
+            "x": _accuracy() | {"field": "truth", "title": ["Ground truth:", truth]},
             "y": _accuracy() | {"title": "Accuracy, trained on the distilled set"},
             **looks(points, among),
             "tooltip": tooltips(

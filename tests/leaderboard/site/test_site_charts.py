@@ -157,9 +157,10 @@ def test_cells_are_drawn_against_the_truth_that_the_study_ranks_them_by(sample: 
     found = searched(sample)
     chart = charts(only(found))[-1]
     assert chart.title == "Architecture search"
-    assert chart.spec["encoding"]["x"]["title"] == (
-        "Ground truth: 6 epochs on the whole training set"
-    )
+    assert chart.spec["encoding"]["x"]["title"] == [
+        "Ground truth:",
+        "6 epochs on the whole training set",
+    ]
     assert "6 epochs on the whole training set" in chart.caption
     points = chart.spec["data"]["values"]
     assert {point["truth"] for point in points} == {0.81, 0.91, 0.71, 0.61}

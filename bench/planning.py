@@ -27,7 +27,8 @@ class Rules(Protocol):
     A class attribute ``heeds``, no field, may name those of ``sweeps`` and ``networks`` that a
     request may give; without it they are refused, not ignored. A method ``require(datasets,
     data_root)`` may raise ``MissingData`` before anything is done: the rules need more than the
-    datasets.
+    datasets. Rules that rank architectures may say against what by ``ground_truth(records)``, a
+    :class:`bench.studies.GroundTruth`, and which records measured it by ``measures_truth(record)``.
     """
 
     @property

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from operator import sub
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from bench.errors import InvalidValue
 from bench.planning import Request
 from bench.specs import Budget
-from bench.studies import changed, variant
+from bench.studies import Estimate, changed, variant
 
 if TYPE_CHECKING:
     from bench.records import Record
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 BySeed = Mapping[int, float]
 """Accuracy of each repetition, a fraction."""
+
+Place = tuple[Budget, str]
+"""A row of a table: its budget and the variant of its method."""
 
 
 def with_references(
@@ -61,9 +66,9 @@ def with_references(
     return list(dict.fromkeys([*needed, *asked]))
 
 
-def table_rows(records: Iterable[Record]) -> dict[tuple[Budget, str], list[Record]]:
+def table_rows(records: Iterable[Record]) -> dict[Place, list[Record]]:
     """Records by budget and variant of a method, in the order of both."""
-    rows: dict[tuple[Budget, str], list[Record]] = defaultdict(list)
+    rows: dict[Place, list[Record]] = defaultdict(list)
     for record in records:
         rows[record.trial.budget, variant(record)].append(record)
     return dict(sorted(rows.items(), key=lambda row: (row[0][0].count, row[0])))
@@ -89,10 +94,57 @@ def by_seed(records: Iterable[Record]) -> BySeed:
     }
 
 
+SHARED_NOTE = (
+    "All rows share the results of their references, so that overlapping intervals do not mean "
+    "that two rows cannot be told apart."
+)
+GENERATED_NOTE = (
+    "Rows of inpc budgets draw as many new images in every epoch, and are compared with references "
+    "at as many stored images per class (ipc): they have seen more images than these."
+)
+BEST_NOTE = (
+    "Minus the best: minus the row with the highest mean among those of as many images per class, "
+    "repetition by repetition, so that the references cancel; 95 % t-interval. The same results "
+    "chose the best row: an interval that only just leaves out 0 is weak evidence."
+)
+
+
 def each_repetition(formula: Callable[..., float], *parts: BySeed) -> list[float]:
     """``formula`` of the accuracies of each repetition that has them all, by seed."""
+    return list(by_repetition(formula, *parts).values())
+
+
+def by_repetition(formula: Callable[..., float], *parts: BySeed) -> dict[int, float]:
+    """The same with the seeds."""
     shared = sorted(set.intersection(*(set(part) for part in parts)))
-    return [formula(*(part[seed] for part in parts)) for seed in shared]
+    return {seed: formula(*(part[seed] for part in parts)) for seed in shared}
+
+
+def from_best(rows: Mapping[Place, BySeed]) -> dict[Place, Estimate | None]:
+    """Each row's mean difference from the best row of its budget's count, over the seeds of both.
+
+    The best row has exactly 0, without an interval; a row that shares no seed with it ``None``.
+    """
+    best: dict[int, BySeed] = {}
+    for (budget, _), row in rows.items():
+        if row and (budget.count not in best or _mean(row) > _mean(best[budget.count])):
+            best[budget.count] = row
+    return {
+        place: Estimate(value=0.0, n=len(row))
+        if row and row is best[place[0].count]
+        else Estimate.of(each_repetition(sub, row, best.get(place[0].count, {})))
+        for place, row in rows.items()
+    }
+
+
+def _mean(row: BySeed) -> float:
+    return fmean(row.values())
+
+
+def generated(records: Iterable[Record]) -> Iterator[str]:
+    """What to say where rows of generated images are compared with stored ones."""
+    if any(record.trial.budget.kind == "inpc" for record in records):
+        yield GENERATED_NOTE
 
 
 def unfinished(rows: Mapping[str, Mapping[str, BySeed]], wanted: int) -> Iterator[str]:

@@ -7,7 +7,7 @@ terminal and files show the same cells; :func:`text` writes one.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -108,6 +108,19 @@ class Study:
             [text(cell, column.kind) for cell, column in zip(row, self.columns, strict=True)]
             for row in self.rows
         ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroundTruth:
+    """What a protocol ranks architectures against.
+
+    Attributes:
+        title: where it comes from, as a phrase: ``6 epochs on the whole training set``.
+        accuracies: fractions in [0, 1], by architecture.
+    """
+
+    title: str
+    accuracies: Mapping[str, float]
 
 
 def _plain(cell: Cell) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from leaderboard import wording
 from leaderboard.provenance import Provenance
 from leaderboard.rows import Row
+from leaderboard.truths import reference
 from leaderboard.wording import NONE
 
 RANK, METHOD, ACCURACY, COUNT = "Rank", "Method", "Accuracy %", "n"
@@ -20,6 +21,11 @@ def _provenance(source: Provenance) -> str:
     return ", ".join(filter(None, ("" if kind == "repeated" else kind, again)))
 
 
+def _method(row: Row) -> str:
+    """``dm``, ``whole (ceiling)``."""
+    return f"{row.title} ({reference(row)})" if row.ceiling else row.title
+
+
 def devices(rows: Iterable[Row]) -> str:
     """What the trials ran on, and what distilled for them where that was something else."""
     rows = list(rows)
@@ -31,7 +37,7 @@ def devices(rows: Iterable[Row]) -> str:
 
 COLUMNS: dict[str, Callable[[Row], str]] = {
     RANK: lambda row: NONE if row.rank is None else str(row.rank),
-    METHOD: lambda row: f"{row.title} (ceiling)" if row.ceiling else row.title,
+    METHOD: _method,
     ARCHITECTURE: lambda row: row.architecture,
     ACCURACY: lambda row: wording.accuracy(row.summary),
     "95 % interval": lambda row: wording.interval(row.summary.interval if row.summary else None),

@@ -177,7 +177,7 @@ def show(
     budget: BudgetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the tables.
+    """Print the tables, and below them those that their protocols make of the same records.
 
     Example: `bench leaderboard show --dataset digits`
     """
@@ -185,6 +185,7 @@ def show(
     from leaderboard import render
     from leaderboard.choice import Choice
     from leaderboard.sources import behind, sources
+    from leaderboard.studies import beside, sections
     from leaderboard.tables import keys, tables
 
     choice = Choice.of(protocol=protocol, tier=tier, track=track, dataset=dataset, budget=budget)
@@ -198,6 +199,8 @@ def show(
         out = console()
         for table in shown:
             out.print(render.terminal(table))
+        for part in render.terminal_studies(beside(shown, sections(reading.records))):
+            out.print(part)
     tell_sources(sources(behind(shown), reading), stores)
     end(reading.faults)
 

@@ -50,6 +50,7 @@ def table(
     from leaderboard.choice import Choice
     from leaderboard.sources import behind, sources
     from leaderboard.state import state
+    from leaderboard.studies import beside, sections
     from leaderboard.tables import keys, tables
 
     known("format", [form], FORMATS)
@@ -61,7 +62,8 @@ def table(
     records = list(behind(shown))
     found = sources(records, reading)
     if form == "json":
-        typer.echo(formats.as_json(shown, state(records), found), nl=False)
+        told = beside(shown, sections(reading.records))
+        typer.echo(formats.as_json(shown, state(records), found, told), nl=False)
     else:
         write = {
             "csv": formats.as_csv,

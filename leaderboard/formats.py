@@ -14,6 +14,7 @@ from leaderboard.rows import Phase, Row
 from leaderboard.sources import Sources
 from leaderboard.standings import standings
 from leaderboard.state import State
+from leaderboard.studies import Section
 from leaderboard.tables import Table
 
 SCHEMA = 1
@@ -23,20 +24,32 @@ _FORMULA = ("=", "+", "-", "@")
 """First characters that make a spreadsheet take a text for a formula."""
 
 
-def as_data(found: Sequence[Table], state: State, sources: Sources) -> dict[str, Any]:
-    """Tables, standings and the board's state as JSON-able values: fractions, seconds, bytes."""
+def as_data(
+    found: Sequence[Table], state: State, sources: Sources, told: Iterable[Section] = ()
+) -> dict[str, Any]:
+    """Tables, standings, studies and the state as JSON-able values: fractions, seconds, bytes.
+
+    Args:
+        found: the tables.
+        state: of the board.
+        sources: where the records come from.
+        told: what protocols say in tables of their own.
+    """
     return {
         "schema": SCHEMA,
         "state": asdict(state),
         "sources": asdict(sources),
         "tables": render.data(found),
         "standings": [asdict(standing) for standing in standings(found)],
+        "studies": render.study_data(told),
     }
 
 
-def as_json(found: Sequence[Table], state: State, sources: Sources) -> str:
+def as_json(
+    found: Sequence[Table], state: State, sources: Sources, told: Iterable[Section] = ()
+) -> str:
     """:func:`as_data` as text."""
-    value = as_data(found, state, sources)
+    value = as_data(found, state, sources, told)
     return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
 
 

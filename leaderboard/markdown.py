@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from bench.files import canonical_json
 from bench.studies import Study
 from leaderboard import columns, efficiency, remarks, reproduce, wording
+from leaderboard.facts import facts, notes, usual_recipe
 from leaderboard.reported import reported
 from leaderboard.rows import Row
 from leaderboard.standings import standings
@@ -32,15 +31,18 @@ Rendered from records by `bench leaderboard build`; edits here are lost.
   images were right, other test images must tell the same (paired bootstrap). Ranked together are
   presets on one architecture, trained by one recipe; changed settings, which the row names, fewer
   than two trials and a method without a rival have no rank.
-- **Ceiling**: students trained on the whole training set, for orientation; never ranked.
+- **Ceiling**: students trained on the whole training set, for orientation; never ranked. **Ground
+  truth**: such students of a protocol that holds rankings of architectures against theirs.
 - **Provenance**: self-reported; repeated at other commits of the code, on the same machine;
   reproduced on other machines or torch versions; or re-run, without agreement on two trials
   (`docs/ranks.md` has the exact rules).
 - **Stored**: bytes to keep in order to train from the result again. **Prepare** (work ahead of the
   distillation, such as expert buffers), **Distil**, **Evaluate** (one student): median time and
-  greatest peak of memory.
-- Protocol versions, tiers, tracks, datasets and budgets never share a table. Numbers printed in
-  papers stand in tables of their own: their recipes differ from ours.
+  greatest peak of memory. The calibration kernel, one fixed piece of work timed in every run, tells
+  how fast a machine was just then.
+- Protocol versions, tiers and datasets never share a table. Tracks and budgets do only in tables
+  that a protocol makes to compare them, and these say which is which. Numbers printed in papers
+  stand in tables of their own: their recipes differ from ours.
 """
 
 
@@ -61,7 +63,8 @@ def page(
         _section(list(members))
         for _, members in groupby(cells, key=lambda table: _rules(table.key))
     ]
-    parts = [INTRODUCTION, _state(found), *sections, *map(_studies, told), *_costs(profiled)]
+    studies = (_studies(section, section.warnings(found)) for section in told)
+    parts = [INTRODUCTION, _state(found), *sections, *studies, *_costs(profiled)]
     return "\n".join(parts)
 
 
@@ -80,12 +83,18 @@ def _costs(profiled: Sequence[efficiency.Section]) -> Iterator[str]:
         yield _study(rest)
 
 
-def _studies(section: Section) -> str:
+def _studies(section: Section, warnings: Sequence[str]) -> str:
     """A protocol's own tables, with the command that fills them."""
     words = ["bench", "run", "--protocol", section.protocol, "--tier", section.tier]
     command = wording.command(*words, "--dataset", section.dataset)
-    tables = (_study(study) for study in section.studies)
-    return "\n".join([f"## {escape(section.title)}\n", f"```sh\n{command}\n```\n", *tables])
+    return "\n".join(
+        [
+            f"## {escape(section.title)}\n",
+            *(f"**Warning**: {escape(warning)}\n" for warning in warnings),
+            f"```sh\n{command}\n```\n",
+            *(_study(study) for study in section.studies),
+        ]
+    )
 
 
 def _study(study: Study) -> str:
@@ -122,52 +131,13 @@ def _title(key: TableKey) -> str:
 def _section(found: Sequence[Table]) -> str:
     key = found[0].key
     title = f"{_title(key)}, {key.track} track"
-    usual = _usual_recipe(found)
+    usual = usual_recipe(found)
+    ran = "".join(
+        f"- {escape(name)}: {escape(value)}\n" for name, value in facts(found, usual).items()
+    )
     tables = (_table(table, usual) for table in found)
     overall = (f"{escape(remarks.standing(entry))}\n" for entry in standings(found))
-    return "\n".join([f"## {escape(title)}\n", _facts(found, usual), *overall, *tables])
-
-
-def _facts(found: Sequence[Table], usual: Mapping[str, Any]) -> str:
-    """What ran, as a list: rules, recipe, seeds, machines, versions, dates."""
-    key = found[0].key
-    rows = [row for table in found for row in table.rows]
-    records = [record for row in rows for record in row.records]
-    ran = [record.environment for record in records]
-    counts = [len(row.values) for row in rows if not row.ceiling] or [0]
-    facts = {
-        "Protocol": f"{key.protocol}, version {key.version}, rules {key.protocol_hash[:12]}",
-        "Recipe": wording.recipe(usual),
-        "Seeds": wording.numbers([seed for row in rows for seed in row.seeds]) or NONE,
-        "n": f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else str(counts[0]),
-        "Devices": columns.devices(rows),
-        "Versions": f"bench {_list(e.package for e in ran)}; torch {_list(e.torch for e in ran)}; "
-        f"Python {_list(e.python for e in ran)}",
-        "Commits": _list(wording.commit(environment.commit) for environment in ran),
-        "Newest record": max(record.time for record in records).partition("T")[0],
-    }
-    return "".join(f"- {escape(name)}: {escape(value)}\n" for name, value in facts.items())
-
-
-def _list(values: Iterable[str]) -> str:
-    return ", ".join(sorted({value for value in values if value})) or NONE
-
-
-def _usual_recipe(found: Sequence[Table]) -> Mapping[str, Any]:
-    """The recipe of most rows."""
-    recipes = [row.recipe for table in found for row in table.rows]
-    uses = Counter(map(canonical_json, recipes))
-    return max(recipes, key=lambda recipe: uses[canonical_json(recipe)])
-
-
-def _other_recipes(table: Table, usual: Mapping[str, Any]) -> str:
-    """What other recipes of this table change, by row."""
-    told: dict[str, None] = {}
-    for row in table.rows:
-        changed = {name: value for name, value in row.recipe.items() if value != usual.get(name)}
-        if changed:
-            told[f"{row.title}: {wording.recipe(changed)}"] = None
-    return f"Other recipes: {escape('; '.join(told))}.\n" if told else ""
+    return "\n".join([f"## {escape(title)}\n", ran, *overall, *tables])
 
 
 def _table(table: Table, usual: Mapping[str, Any]) -> str:
@@ -180,8 +150,7 @@ def _table(table: Table, usual: Mapping[str, Any]) -> str:
         f"### {escape(_name(table))}\n",
         *(f"**Warning**: {escape(warning)}\n" for warning in table.warnings),
         _grid(shown, body, columns.LEFT),
-        *(f"{escape(remark)}\n" for remark in remarks.below(table)),
-        _other_recipes(table, usual),
+        *(f"{escape(note)}\n" for note in notes(table, usual)),
         _commands(table),
         _reported(table),
     ]

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from statistics import median
 
 from bench.statistics import cut
 from bench.studies import CUT
 from leaderboard import wording
 from leaderboard.comparisons import CellComparison
+from leaderboard.rows import Row
 from leaderboard.standings import Standings, gaps
 from leaderboard.tables import Table
+
+UNEVEN = 1.2
+"""How many times as fast as another a machine may be without a word."""
 
 
 def below(table: Table) -> list[str]:
     """What a table cannot show, and what it does not show although it was computed."""
-    return [text for text in (smallest_gap(table), cut_intervals(table)) if text]
+    said = (smallest_gap(table), cut_intervals(table), uneven_machines(table))
+    return [text for text in said if text]
 
 
 def cut_intervals(table: Table) -> str:
@@ -33,6 +39,35 @@ def _points(found: Mapping[str, float]) -> str:
     if len(found) == 1:
         return "".join(f"{wording.percent(gap)} points" for gap in found.values())
     return ", ".join(f"{wording.percent(gap)} points on {name}" for name, gap in found.items())
+
+
+def uneven_machines(table: Table) -> str:
+    """How unequal the machines were that times of the table come from; ``""`` where they were not.
+
+    A machine is as fast as its calibration kernel, one fixed piece of work timed in the same run.
+    """
+    found = [kernel for row in table.rows for kernel in _kernels(row)]
+    if not found:
+        return ""
+    (least, fast), (most, slow) = min(found), max(found)
+    if most <= UNEVEN * least:
+        return ""
+    return (
+        f"Times are of unequal or unequally loaded machines: the calibration kernel took "
+        f"{wording.seconds(least)} {fast} and {wording.seconds(most)} {slow} (medians)."
+    )
+
+
+def _kernels(row: Row) -> Iterator[tuple[float, str]]:
+    """Median of the calibration kernel where a row was distilled and where its students ran."""
+    good = [record for record in row.records if record.status == "ok"]
+    ran = [record.environment for record in good]
+    made = [place for record in good for place in record.cost.distilled_on] or ran
+    if ran:
+        yield median(each.calibration_seconds for each in ran), f"beside students of {row.title}"
+    if made and row.distill and not row.ceiling:
+        when = f"when {row.title} was distilled"
+        yield median(each.calibration_seconds for each in made), when
 
 
 def family(compared: Sequence[CellComparison]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,9 @@ from leaderboard.tables import Table, TableKey
 
 if TYPE_CHECKING:
     from rich.table import Table as Grid
+    from rich.text import Text
+
+    from leaderboard.studies import Section
 
 
 PLACE = FACETS | {"protocol": lambda key: f"{key.protocol} v{key.version}"}
@@ -40,6 +43,18 @@ def terminal(table: Table) -> Grid:
     ]
     caption = [", ".join(common), *remarks.below(table), *table.warnings]
     return _grid(place(table.key), head, body, columns.LEFT, caption)
+
+
+def terminal_studies(told: Iterable[Section]) -> Iterator[Grid | Text]:
+    """Protocols' own tables for a terminal, each with its notes below it."""
+    from rich.text import Text
+
+    for section in told:
+        for study in section.studies:
+            left = {column.name for column in study.columns if column.kind == "text"}
+            title = f"{section.protocol} v{section.version}, {section.tier} tier: {study.title}"
+            yield _grid(title, [column.name for column in study.columns], study.texts(), left)
+            yield Text("\n".join(map(wording.line, study.notes)))
 
 
 def terminal_comparisons(compared: Sequence[CellComparison]) -> Grid:
@@ -164,6 +179,23 @@ def _row(row: Row) -> dict[str, Any]:
         "recipe": dict(row.recipe),
         "trials": [record.id for record in row.records],
     }
+
+
+def study_data(told: Iterable[Section]) -> list[dict[str, Any]]:
+    """Protocols' own tables as JSON-able values: of each where it belongs, and its cells."""
+    return [
+        {
+            "protocol": section.protocol,
+            "version": section.version,
+            "protocol_hash": section.protocol_hash,
+            "tier": section.tier,
+            "dataset": section.dataset,
+            "checksum": section.checksum,
+            **study.as_dict(),
+        }
+        for section in told
+        for study in section.studies
+    ]
 
 
 def _optional(**parts: Any) -> dict[str, Any]:

@@ -27,6 +27,7 @@ class Section:
         protocol_hash: of its rules.
         tier: how much compute.
         dataset: the dataset's name.
+        checksum: of its data.
         studies: the tables.
     """
 
@@ -35,12 +36,24 @@ class Section:
     protocol_hash: str
     tier: Tier
     dataset: str
+    checksum: str
     studies: tuple[Study, ...]
 
     @property
     def title(self) -> str:
         """``cross-arch v1, quick tier: digits``."""
         return f"{self.protocol} v{self.version}, {self.tier} tier: {self.dataset}"
+
+    def tells_of(self, key: TableKey) -> bool:
+        """Whether the cells of a table are among those that these tables are made of."""
+        rules = (key.protocol, key.version, key.protocol_hash, key.tier)
+        ours = (self.protocol, self.version, self.protocol_hash, self.tier)
+        return (*rules, key.dataset, key.checksum) == (*ours, self.dataset, self.checksum)
+
+    def warnings(self, found: Iterable[Table]) -> list[str]:
+        """What is to be said of rules or data that share a name with these, each sentence once."""
+        ours = (table for table in found if self.tells_of(table.key))
+        return list(dict.fromkeys(warning for table in ours for warning in table.warnings))
 
 
 def sections(records: Iterable[Record], rules: LoadRules | None = None) -> list[Section]:
@@ -57,7 +70,7 @@ def sections(records: Iterable[Record], rules: LoadRules | None = None) -> list[
         rule = (where.protocol, where.version, record.protocol_hash, where.tier)
         groups[*rule, where.dataset, record.dataset.checksum].append(record)
     found = []
-    for (name, version, digest, tier, dataset, _), members in sorted(groups.items()):
+    for (name, version, digest, tier, dataset, checksum), members in sorted(groups.items()):
         judge = load(name, version, digest, tier)
         studies = tuple(judge.studies(members)) if judge else ()
         if studies:
@@ -68,17 +81,19 @@ def sections(records: Iterable[Record], rules: LoadRules | None = None) -> list[
                     protocol_hash=digest,
                     tier=tier,
                     dataset=dataset,
+                    checksum=checksum,
                     studies=studies,
                 )
             )
     return found
 
 
+def beside(found: Iterable[Table], told: Iterable[Section]) -> list[Section]:
+    """The sections that tell of the cells of some of these tables."""
+    keys = [table.key for table in found]
+    return [section for section in told if any(map(section.tells_of, keys))]
+
+
 def without(found: Iterable[Table], told: Sequence[Section]) -> list[Table]:
-    """The tables of protocols that have no tables of their own."""
-    names = {(section.protocol, section.version) for section in told}
-    return [table for table in found if _name(table.key) not in names]
-
-
-def _name(key: TableKey) -> tuple[str, int]:
-    return key.protocol, key.version
+    """The tables whose rules have no tables of their own for the same data."""
+    return [table for table in found if not any(section.tells_of(table.key) for section in told)]

@@ -31,7 +31,10 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 def line(text: str) -> str:
     """``text`` on one line, without control, direction or other invisible characters."""
-    return "".join(c if c.isprintable() else "�" for c in " ".join(text.split()))
+    one = " ".join(text.split())
+    if one.isprintable():  # nearly every text of a site, which has hundreds of thousands
+        return one
+    return "".join(c if c.isprintable() else "�" for c in one)
 
 
 def plain(text: str) -> str:

@@ -18,9 +18,15 @@ from bench.errors import InvalidValue
 from bench.planning import Request
 from bench.recipes import Mixing, Recipe
 from bench.references import (
+    BEST_NOTE,
+    SHARED_NOTE,
     BySeed,
+    Place,
+    by_repetition,
     by_seed,
     each_repetition,
+    from_best,
+    generated,
     reference,
     table_rows,
     unfinished,
@@ -116,7 +122,9 @@ class AugRobust(GridRules):
         ]
         compared = [row for row in rows if row.budget.kind != "full"]
         dataset = records[0].trial.dataset
-        missing = tuple(_missing(compared))
+        missing = (*generated(records), *_missing(compared))
+        augmented = tuple(family for family in self.families if family != NONE)
+        behind = {family: self._from_best(compared, family) for family in augmented}
         return (
             _study(
                 f"Accuracy under other augmentations: {dataset}",
@@ -137,22 +145,36 @@ class AugRobust(GridRules):
             _study(
                 f"Augmentation robustness (ARS): {dataset}",
                 "number",
-                tuple(family for family in self.families if family != NONE),
+                augmented,
                 compared,
                 self._score,
-                (self._score_note, PAIRED_NOTE, *missing),
+                (self._score_note, PAIRED_NOTE, SHARED_NOTE, *missing),
+            ),
+            _study(
+                f"β minus that of the best row: {dataset}",
+                "points",
+                augmented,
+                compared,
+                lambda row, family: behind[family][row.budget, row.method],
+                (BEST_NOTE, PAIRED_NOTE),
             ),
         )
 
     def _score(self, row: _Row, family: str) -> Estimate | None:
+        return scores.score_of_mean(list(self._balances(row, family).values()))
+
+    def _from_best(self, rows: Iterable[_Row], family: str) -> Mapping[Place, Estimate | None]:
+        return from_best({(row.budget, row.method): self._balances(row, family) for row in rows})
+
+    def _balances(self, row: _Row, family: str) -> BySeed:
+        """β of each repetition."""
+
         def balance(ours: float, random: float, ours_without: float, without: float) -> float:
             gains = scores.gain(ours, random), scores.gain(ours_without, without)
             return scores.augmentation_balance(*gains, self.weight)
 
-        return scores.score_of_mean(
-            each_repetition(
-                balance, row.ours[family], row.random[family], row.ours[NONE], row.random[NONE]
-            )
+        return by_repetition(
+            balance, row.ours[family], row.random[family], row.ours[NONE], row.random[NONE]
         )
 
     @property

@@ -17,9 +17,14 @@ from bench import cards, scores
 from bench.planning import Request
 from bench.recipes import Labels, Recipe
 from bench.references import (
+    BEST_NOTE,
+    SHARED_NOTE,
     BySeed,
+    by_repetition,
     by_seed,
     each_repetition,
+    from_best,
+    generated,
     reference,
     table_rows,
     unfinished,
@@ -120,6 +125,10 @@ class LabelRobust(GridRules):
         if not rows:
             return ()
         awaited = {f"{name}, {budget}": row.awaited for (budget, name), row in rows.items()}
+        scored = {place: row for place, row in rows.items() if place[0].kind != "full"}
+        others = {budget: _References.of(records, budget) for budget, _ in scored}
+        balances = {place: self._balances(row, others[place[0]]) for place, row in scored.items()}
+        behind = from_best(balances)
         dataset = records[0].trial.dataset
         return (
             Study(
@@ -132,29 +141,27 @@ class LabelRobust(GridRules):
                 title=f"Label robustness: {dataset}",
                 columns=SCORE_COLUMNS,
                 rows=tuple(
-                    (str(budget), name, *self._scores(row, _References.of(records, budget)))
-                    for (budget, name), row in rows.items()
-                    if budget.kind != "full"
+                    (
+                        str(place[0]),
+                        place[1],
+                        scores.score_of_mean(list(balances[place].values())),
+                        *_gains(row, others[place[0]]),
+                        behind[place],
+                    )
+                    for place, row in scored.items()
                 ),
-                notes=(*self._score_notes(), *_missing(records)),
+                notes=(*self._score_notes(), *generated(records), *_missing(records)),
             ),
         )
 
-    def _scores(self, row: _Row, others: _References) -> Iterator[Cell]:
-        """LRS, HLR, IOR and the gain over label-only."""
+    def _balances(self, row: _Row, others: _References) -> BySeed:
+        """α of each repetition."""
 
         def balance(whole: float, hard: float, native: float, random: float) -> float:
             parts = scores.gain(whole, hard), scores.gain(native, random)
             return scores.label_balance(*parts, self.weight)
 
-        parts = (others.whole, row.hard, row.native, others.random)
-        yield scores.score_of_mean(each_repetition(balance, *parts))
-        for ours, theirs in (
-            (others.whole, row.hard),
-            (row.native, others.random),
-            (row.native, others.label_only),
-        ):
-            yield Estimate.of(each_repetition(scores.gain, ours, theirs))
+        return by_repetition(balance, others.whole, row.hard, row.native, others.random)
 
     def _score_notes(self) -> tuple[str, ...]:
         return (
@@ -164,6 +171,8 @@ class LabelRobust(GridRules):
             "HLR: whole training set minus this set, both under hard labels; smaller is better. "
             "IOR: this set in its native track minus a random subset in its own.",
             "Repetitions are paired by seed; only those that all parts share count.",
+            SHARED_NOTE,
+            BEST_NOTE,
         )
 
 
@@ -234,6 +243,16 @@ class _References:
         )
 
 
+def _gains(row: _Row, others: _References) -> Iterator[Cell]:
+    """HLR, IOR and the gain over label-only."""
+    for ours, theirs in (
+        (others.whole, row.hard),
+        (row.native, others.random),
+        (row.native, others.label_only),
+    ):
+        yield Estimate.of(each_repetition(scores.gain, ours, theirs))
+
+
 def _missing(records: Sequence[Record]) -> Iterator[str]:
     """What the scores wait for."""
     for count in sorted({r.trial.budget.count for r in records if r.trial.budget.kind != "full"}):
@@ -267,6 +286,7 @@ SCORE_COLUMNS = (
     Column(name="HLR", kind="points"),
     Column(name="IOR", kind="points"),
     Column(name="Over label-only", kind="points"),
+    Column(name="α minus the best", kind="points"),
 )
 
 

@@ -36,7 +36,7 @@ from bench.recipes import Recipe
 from bench.references import reference, with_references
 from bench.rules import FIELD_NETWORKS, NARROW_NETWORKS, GridRules
 from bench.specs import Budget
-from bench.studies import Cell, Column, Estimate, Study, mishaps, variant
+from bench.studies import Cell, Column, Estimate, GroundTruth, Study, mishaps, variant
 from bench.trials import Tier, Trial
 
 if TYPE_CHECKING:
@@ -183,14 +183,28 @@ class Nas201(GridRules):
 
     def studies(self, records: Sequence[Record]) -> Sequence[Study]:
         """How well each method ranks the cells, a table for each budget."""
-        students = [record for record in records if not self._measures_truth(record)]
+        students = [record for record in records if not self.measures_truth(record)]
         budgets = {record.trial.budget for record in students} - {FULL}
         return [
             self._study(records, [r for r in students if _stands_in(r, budget)], budget)
             for budget in sorted(budgets)
         ]
 
-    def _measures_truth(self, record: Record) -> bool:
+    def ground_truth(self, records: Sequence[Record]) -> GroundTruth:
+        """What the cells of one dataset are ranked against, as far as these records tell it."""
+        means = self._truth(records).means
+        return GroundTruth(
+            title=self._truth_title(records[0].trial.dataset),
+            accuracies={self.architecture(code): mean for code, mean in means.items()},
+        )
+
+    def _truth_title(self, dataset: str) -> str:
+        if self.table_of(dataset):
+            return "the table of NAS-Bench-201"
+        return f"{self.truth.epochs} epochs on the whole training set"
+
+    def measures_truth(self, record: Record) -> bool:
+        """Whether a student is one of those that measure the ground truth."""
         return record.trial.budget == FULL and record.recipe == self.truth.as_dict()
 
     def _study(
@@ -239,7 +253,7 @@ class Nas201(GridRules):
         if self.table_of(records[0].trial.dataset):
             return Ranking.of(records, TRUTH)
         return Ranking.of(
-            [record for record in reference(records, WHOLE, FULL) if self._measures_truth(record)]
+            [record for record in reference(records, WHOLE, FULL) if self.measures_truth(record)]
         )
 
     def _cells(self, ranking: Ranking, truth: Mapping[str, float]) -> Iterator[Cell]:
@@ -264,14 +278,11 @@ class Nas201(GridRules):
         return Estimate(value=value, interval=interval, n=len(ours))
 
     def _truth_notes(self, dataset: str, truth: Ranking) -> Iterator[str]:
-        here = f"C = {self.channels}, N = {self.stage_cells}"
+        here, title = f"C = {self.channels}, N = {self.stage_cells}", self._truth_title(dataset)
         if self.table_of(dataset):
-            yield (
-                f"Ground truth: the table of NAS-Bench-201, whose networks have C = 16, N = 5; "
-                f"here {here}."
-            )
+            yield f"Ground truth: {title}, whose networks have C = 16, N = 5; here {here}."
             return
-        yield f"Ground truth: {self.truth.epochs} epochs on the whole training set; {here}."
+        yield f"Ground truth: {title}; {here}."
         agreement, seeds = truth.agreement_of_seeds, truth.seeds
         if agreement is not None:
             yield (

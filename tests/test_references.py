@@ -9,8 +9,16 @@ import pytest
 from bench import cards
 from bench.errors import InvalidValue
 from bench.planning import Request
-from bench.references import by_seed, each_repetition, reference, unfinished, with_references
+from bench.references import (
+    by_seed,
+    each_repetition,
+    from_best,
+    reference,
+    unfinished,
+    with_references,
+)
 from bench.specs import Budget
+from bench.studies import Estimate
 from protocols.ipc_grid import QUICK
 from tests.fakes import SPEC
 from tests.records import make
@@ -83,6 +91,24 @@ def test_a_formula_gets_the_parts_of_one_repetition() -> None:
     found = each_repetition(lambda a, b: a - b, first, second)
     assert found == pytest.approx([0.4, 0.8])  # seeds 1 and 3
     assert each_repetition(lambda a, b: a - b, first, {}) == []
+
+
+def test_rows_are_compared_with_the_best_of_their_count_over_the_seeds_of_both() -> None:
+    one, ten = Budget("ipc", 1), Budget("ipc", 10)
+    rows: dict[tuple[Budget, str], dict[int, float]] = {
+        (one, "dm"): {0: 0.5, 1: 0.7, 2: 0.9},
+        (one, "random"): {1: 0.4, 2: 0.5, 3: 0.1},
+        (Budget("inpc", 1), "dim"): {},
+        (ten, "random"): {0: 0.8},
+    }
+    found = from_best(rows)
+    assert found[one, "dm"] == Estimate(value=0.0, n=3)
+    paired = found[one, "random"]
+    assert paired is not None
+    assert (paired.value, paired.n) == (pytest.approx(-0.35), 2)
+    assert paired.interval is not None
+    assert found[Budget("inpc", 1), "dim"] is None
+    assert found[ten, "random"] == Estimate(value=0.0, n=1)
 
 
 def test_only_gaps_are_reported() -> None:

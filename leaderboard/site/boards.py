@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
-from leaderboard import columns, remarks, wording
+from leaderboard import columns, wording
+from leaderboard.facts import facts, notes, usual_recipe
 from leaderboard.rows import Row
 from leaderboard.site import links
 from leaderboard.site.cells import INTERVAL, Cell, bar, sort_key
@@ -37,8 +39,7 @@ class Sheet:
         ranked: the lines that compete.
         ceilings: the lines that do not.
         common: what all lines share and no column repeats.
-        gap: how small a difference the table can show, and whether intervals are cut; ``""`` where
-            there is nothing to say.
+        notes: sentences below it: what it cannot show, and what its rows do not share.
     """
 
     table: Table
@@ -47,7 +48,7 @@ class Sheet:
     ranked: tuple[Line, ...]
     ceilings: tuple[Line, ...]
     common: tuple[str, ...]
-    gap: str
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,11 +58,13 @@ class Board:
     Attributes:
         key: of the first table; all agree but for the budget.
         id: its anchor.
+        facts: what ran, by name.
         sheets: one a budget, small before large.
     """
 
     key: TableKey
     id: str
+    facts: Mapping[str, str]
     sheets: tuple[Sheet, ...]
 
     @property
@@ -81,8 +84,15 @@ def boards(found: Sequence[Table]) -> list[Board]:
     result = []
     for place, members in groupby(found, key=lambda table: _place(table.key)):
         tables = list(members)
-        sheets = tuple(_sheet(table) for table in tables)
-        result.append(Board(key=tables[0].key, id=links.anchor("board", *place), sheets=sheets))
+        usual = usual_recipe(tables)
+        result.append(
+            Board(
+                key=tables[0].key,
+                id=links.anchor("board", *place),
+                facts=facts(tables, usual),
+                sheets=tuple(_sheet(table, usual) for table in tables),
+            )
+        )
     return result
 
 
@@ -101,7 +111,7 @@ def _place(key: TableKey) -> tuple[str, ...]:
     return (*rules, key.dataset, key.checksum)
 
 
-def _sheet(table: Table) -> Sheet:
+def _sheet(table: Table, usual: Mapping[str, Any]) -> Sheet:
     shared = _shared(table.rows)
     head, body = columns.grid(table.rows, without=set(shared))
     span = _span(table.rows)
@@ -127,7 +137,7 @@ def _sheet(table: Table) -> Sheet:
         ranked=tuple(line for line in lines if not line.row.ceiling),
         ceilings=tuple(line for line in lines if line.row.ceiling),
         common=tuple(shared.values()),
-        gap=" ".join(remarks.below(table)),
+        notes=notes(table, usual),
     )
 
 

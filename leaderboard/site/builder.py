@@ -65,7 +65,8 @@ def build(found: Sequence[Table], sources: Sources) -> dict[str, bytes]:
 
 def _pages(found: Sequence[Table], sources: Sources) -> dict[str, bytes]:
     found_boards = boards(found)
-    cells = boards(without(found, sources.told))
+    untold = without(found, sources.told)
+    cells = boards(untold)
     every_protocol = protocols(found_boards, sources.told)
     every_method = methods(found_boards, sources.records, sources.superseded)
     every_dataset = datasets(found_boards)
@@ -88,7 +89,7 @@ def _pages(found: Sequence[Table], sources: Sources) -> dict[str, bytes]:
         boards=cells,
         charts=drawn,
         overviews=overview.overviews(cells),
-        standings=standings(without(found, sources.told)),
+        standings=standings(untold),
     )
     for protocol in every_protocol:
         add("protocol.html", links.protocol_page(protocol.name), protocol=protocol, charts=drawn)
@@ -100,7 +101,7 @@ def _pages(found: Sequence[Table], sources: Sources) -> dict[str, bytes]:
     add("reported.html", "reported.html", pairs=beside.pairs(found_boards))
     there = {"efficiency.html", *(links.protocol_page(each.name) for each in every_protocol)}
     add("claims.html", "claims.html", claims=claims(), there=there)
-    example = ranking.example(found, sources.correct)
+    example = ranking.example(untold, sources.correct) or ranking.example(found, sources.correct)
     add("ranks.html", "ranks.html", example=example, alpha=ALPHA, power=POWER)
     for method in every_method:
         own = [exhibit for exhibit in exhibits if exhibit.row.method == method.name]

@@ -10,10 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.specs import Budget
+from bench.studies import GroundTruth
 from leaderboard import wording
 from leaderboard.rows import Phase, Row
 from leaderboard.site import links, vega
 from leaderboard.site.boards import Board
+from leaderboard.tables import FULL, Table
+from leaderboard.truths import ground_truth
 
 SHORTEST_SECONDS = 0.001
 SMALLEST_BYTES = 1000
@@ -21,6 +25,11 @@ SMALLEST_BYTES = 1000
 
 SECONDS_TICKS = (0.001, 0.01, 0.1, 1, 10, 60, 600, 3600, 36_000, 360_000)
 BYTES_TICKS = tuple(10**power for power in range(3, 14))
+
+BUDGET_AXES = {"ipc": "Images per class", "inpc": "Generated images per class and epoch"}
+"""What the budgets of a kind count; kinds share no axis."""
+
+PRESETS_ALONE = " Rows with changed settings stand in the tables alone."
 
 SEARCH_SPACE = "nas201"
 """Names of architectures of NAS-Bench-201 begin so."""
@@ -52,7 +61,7 @@ class Chart:
 def charts(board: Board) -> list[Chart]:
     """Every chart that the board's rows fill."""
     drawn = [
-        _budget_curves(board),
+        *_budget_curves(board),
         _time_front(board),
         _memory_front(board),
         *_heat_maps(board),
@@ -61,22 +70,46 @@ def charts(board: Board) -> list[Chart]:
     return [chart for chart in drawn if chart]
 
 
-def _measured(board: Board, *, ceilings: bool = False) -> list[Point]:
-    """Rows with a result, on the network that their set was distilled with."""
+def _drawn(board: Board) -> list[tuple[Table, Row]]:
+    """Rows with a result that charts show: presets; all rows of methods that have none here."""
+    found = [(table, row) for table, row in board.rows if row.summary]
+    with_preset = {row.method for _, row in found if not row.changes}
     return [
-        _point(str(table.key.budget), table.key.budget.count, row)
-        for table, row in board.rows
-        if row.summary and row.ceiling == ceilings and row.architecture == row.network
+        (table, row) for table, row in found if not row.changes or row.method not in with_preset
     ]
 
 
-def _point(budget: str, count: int, row: Row) -> Point:
+def _left_out(board: Board) -> str:
+    """What to say where rows are not drawn."""
+    drawn = {id(row) for _, row in _drawn(board)}
+    left = (
+        row for _, row in board.rows if row.summary and not row.ceiling and id(row) not in drawn
+    )
+    return PRESETS_ALONE if any(left) else ""
+
+
+def _names(board: Board) -> list[str]:
+    """Everything that competes in any chart of the board, by name."""
+    return sorted({wording.plain(row.title) for _, row in _drawn(board) if not row.ceiling})
+
+
+def _measured(board: Board, *, ceilings: bool = False) -> list[Point]:
+    """What is drawn of students of the network that their set was distilled with."""
+    return [
+        _point(FULL if row.ceiling else table.key.budget, row)
+        for table, row in _drawn(board)
+        if row.ceiling == ceilings and row.architecture == row.network
+    ]
+
+
+def _point(budget: Budget, row: Row) -> Point:
     assert row.summary is not None
     low, high = row.summary.interval or (row.summary.mean, row.summary.mean)
     return {
         "method": wording.plain(row.title),
-        "budget": budget,
-        "count": count,
+        "budget": str(budget),
+        "kind": budget.kind,
+        "count": budget.count,
         "accuracy": row.summary.mean,
         "low": max(0.0, low),
         "high": min(1.0, high),
@@ -98,20 +131,23 @@ def _peak(row: Row) -> int:
     return max((phase.peak_bytes for phase in _phases(row)), default=0)
 
 
-def _budget_curves(board: Board) -> Chart | None:
-    points = _measured(board)
-    if len({point["count"] for point in points}) < 2:
-        return None
+def _budget_curves(board: Board) -> Iterator[Chart]:
+    """One a kind of budget with two counts."""
     ceilings = _measured(board, ceilings=True)
-    return Chart(
-        id=links.anchor("budget-chart", board.id),
-        title="Accuracy against budget",
-        caption="Mean over trials against images per class, on a logarithmic scale; bars are 95 % "
-        "intervals of the mean. Dashed: ceilings, trained on the whole training set.",
-        spec=vega.curves(points, ceilings),
-        head=("Method", "Budget", "Accuracy %"),
-        body=_texts([*points, *ceilings], ("method", "budget", "shown")),
-    )
+    for kind, axis in BUDGET_AXES.items():
+        points = [point for point in _measured(board) if point["kind"] == kind]
+        if len({point["count"] for point in points}) < 2:
+            continue
+        yield Chart(
+            id=links.anchor("budget-chart", board.id, kind),
+            title=f"Accuracy against {axis.lower()}",
+            caption="Mean over trials, on a logarithmic scale of budgets; bars are 95 % intervals "
+            "of the mean. Dashed: ceilings, trained on the whole training set."
+            f"{_left_out(board)}",
+            spec=vega.curves(points, ceilings, axis, _names(board)),
+            head=("Method", "Budget", "Accuracy %"),
+            body=_texts([*points, *ceilings], ("method", "budget", "shown")),
+        )
 
 
 def _time_front(board: Board) -> Chart | None:
@@ -152,18 +188,31 @@ def _front(
     marked = [point | {"front": id(point) in best} for point in points]
     timed = {device for _, row in board.rows for device in row.distilled_on or row.devices}
     remark = "" if len(timed) == 1 else " Devices differ between points: see the table."
+    remarks = f"{_generated(points)}{remark}{_left_out(board)}"
     return Chart(
         id=links.anchor(f"{kind}-chart", board.id),
         title=f"Accuracy against {kind}",
         caption=f"{axis}, on a logarithmic scale. The line is the Pareto front of a budget: no "
-        f"other method is at once cheaper and better.{remark}",
-        spec=vega.front(marked, field, axis, {value: text(value) for value in ticks}),
+        f"other method is at once cheaper and better.{remarks}",
+        spec=vega.front(
+            marked, field, axis, {value: text(value) for value in ticks}, _names(board)
+        ),
         head=("Method", "Budget", "Accuracy %", kind.capitalize(), "On the front"),
         body=_texts(
             [point | {"on": "yes" if point["front"] else "no"} for point in marked],
             ("method", "budget", "shown", "cost", "on"),
         ),
     )
+
+
+def _generated(points: Iterable[Point]) -> str:
+    """Whose budgets count generated images, where others count stored ones."""
+    kinds: dict[str, dict[str, None]] = defaultdict(dict)
+    for point in points:
+        kinds[point["kind"]][point["method"]] = None
+    if len(kinds) < 2:
+        return ""
+    return f" Budgets count generated images for {', '.join(kinds['inpc'])}."
 
 
 def pareto_front(points: Iterable[Point], cost: str) -> list[Point]:
@@ -188,8 +237,13 @@ def pareto_front(points: Iterable[Point], cost: str) -> list[Point]:
 
 def _heat_maps(board: Board) -> Iterator[Chart]:
     """One a budget whose sets were given to several architectures."""
+    drawn = {id(row) for _, row in _drawn(board)}
     for sheet in board.sheets:
-        rows = [row for row in sheet.table.rows if row.summary and not _searched(row.architecture)]
+        rows = [
+            row
+            for row in sheet.table.rows
+            if row.summary and (row.ceiling or id(row) in drawn) and not _searched(row.architecture)
+        ]
         cells = [
             {
                 "method": wording.plain(row.title),
@@ -209,7 +263,7 @@ def _heat_map(board: Board, budget: str, cells: Sequence[Point]) -> Chart:
         id=links.anchor("transfer-chart", board.id, budget),
         title=f"Transfer, {budget}",
         caption="Accuracy in percent of students of other architectures, trained on what each "
-        "method distilled with its own network.",
+        f"method distilled with its own network.{_left_out(board)}",
         spec=vega.heat_map(cells),
         head=("Method", "Architecture", "Accuracy %"),
         body=_texts(cells, ("method", "architecture", "shown")),
@@ -217,39 +271,39 @@ def _heat_map(board: Board, budget: str, cells: Sequence[Point]) -> Chart:
 
 
 def _rank_scatter(board: Board) -> Chart | None:
-    points = rank_points(board)
-    if not points:
+    truth = _truth(board)
+    points = rank_points(board, truth) if truth else []
+    if not truth or not points:
         return None
     return Chart(
         id=links.anchor("nas-chart", board.id),
         title="Architecture search",
         caption="Each point is an architecture of NAS-Bench-201: its accuracy trained on the "
-        "distilled set against its accuracy trained on the whole training set.",
-        spec=vega.scatter(points),
-        head=("Method", "Budget", "Architecture", "Distilled %", "Whole %"),
-        body=_texts(points, ("method", "budget", "architecture", "shown", "whole_shown")),
+        f"distilled set against its ground truth, {truth.title}.",
+        spec=vega.scatter(points, truth.title, _names(board)),
+        head=("Method", "Budget", "Architecture", "Distilled %", "Ground truth %"),
+        body=_texts(points, ("method", "budget", "architecture", "shown", "truth_shown")),
     )
 
 
-def rank_points(board: Board) -> list[Point]:
-    """Architectures of the search space that were trained on a distilled set and on all data."""
-    whole = {
-        row.architecture: row.summary.mean
-        for _, row in board.rows
-        if row.ceiling and row.summary and _searched(row.architecture)
-    }
+def _truth(board: Board) -> GroundTruth | None:
+    return ground_truth([record for _, row in board.rows for record in row.records])
+
+
+def rank_points(board: Board, truth: GroundTruth) -> list[Point]:
+    """Architectures whose ground truth is known, with their accuracy on each distilled set."""
     return [
         {
             "method": wording.plain(row.title),
             "budget": str(table.key.budget),
             "architecture": wording.plain(row.architecture),
             "accuracy": row.summary.mean,
-            "whole": whole[row.architecture],
+            "truth": truth.accuracies[row.architecture],
             "shown": wording.percent(row.summary.mean),
-            "whole_shown": wording.percent(whole[row.architecture]),
+            "truth_shown": wording.percent(truth.accuracies[row.architecture]),
         }
-        for table, row in board.rows
-        if row.architecture in whole and row.summary and not row.ceiling
+        for table, row in _drawn(board)
+        if row.architecture in truth.accuracies and row.summary and not row.ceiling
     ]
 
 

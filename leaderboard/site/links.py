@@ -5,6 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bench.records import Record
+    from leaderboard.rows import Row
 
 MAX_STEM = 60
 PROFILES_FILE = "profiles/records.jsonl"
@@ -43,6 +48,21 @@ def method_page(name: str) -> str:
 def records_file(name: str) -> str:
     """The record lines of a method, from the site's root."""
     return f"records/{slug(name)}.jsonl"
+
+
+def record_anchor(record: Record) -> str:
+    """The id of a record's row on the page of its method."""
+    return f"record-{_digest(chr(0x1F).join(identity(record)))[:16]}"
+
+
+def identity(record: Record) -> tuple[str, str, str]:
+    """What tells a record from others, also from others of its trial."""
+    return record.id, record.time, record.environment.commit
+
+
+def row_records(row: Row) -> str:
+    """Where the records of a table's row begin, from the site's root; they stand together."""
+    return f"{method_page(row.method)}#{record_anchor(row.records[0])}"
 
 
 def dataset_page(name: str) -> str:

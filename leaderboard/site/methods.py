@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 from bench import cards
 from bench.errors import BenchError
+from bench.files import canonical_json
+from bench.recipes import LEFT_OUT
 from bench.records import Record
-from leaderboard import reproduce
+from leaderboard import reproduce, wording
 from leaderboard.rows import Row
+from leaderboard.site import links
 from leaderboard.site.boards import Board, rules_title
 from leaderboard.tables import Table
 
@@ -54,12 +57,14 @@ class Entry:
     Attributes:
         record: what it states.
         line: which line of the method's file it is.
+        recipe: how its student was trained, in a few words.
         counts: ``yes`` where a table counts it; else why none does: ``superseded`` by a newer one,
             of the ``validation`` split, or its trial is ``repeated`` by another.
     """
 
     record: Record
     line: int
+    recipe: str
     counts: str
 
 
@@ -153,10 +158,11 @@ def _method(
 ) -> Method:
     kept: dict[tuple[str, str, str], Record] = {}
     for record in records:
-        where = (record.id, record.time, record.environment.commit)
+        where = links.identity(record)
         if where not in kept or fates.get(id(record)) == "yes":
             kept[where] = record
     ordered = sorted(kept.values(), key=_order)
+    recipes = _short_recipes(ordered)
     card, missing = _card(name)
     return Method(
         name=name,
@@ -164,10 +170,33 @@ def _method(
         missing=missing,
         results=tuple(results),
         entries=tuple(
-            Entry(record=record, line=number, counts=fates.get(id(record)) or _why_not(record))
-            for number, record in enumerate(ordered, start=1)
+            Entry(
+                record=record,
+                line=number,
+                recipe=recipe,
+                counts=fates.get(id(record)) or _why_not(record),
+            )
+            for number, (record, recipe) in enumerate(zip(ordered, recipes, strict=True), start=1)
         ),
     )
+
+
+def _short_recipes(records: Sequence[Record]) -> list[str]:
+    """Of each recipe the epochs, the learning rate, and what not all of these records share."""
+    keys = [canonical_json(record.recipe) for record in records]
+    recipes = {key: LEFT_OUT | record.recipe for key, record in zip(keys, records, strict=True)}
+    names = {name for recipe in recipes.values() for name in recipe}
+    varying = {
+        name
+        for name in names
+        if len({canonical_json(recipe.get(name)) for recipe in recipes.values()}) > 1
+    }
+    shown = ["epochs", "lr", *sorted(varying - {"epochs", "lr"})]
+    short = {
+        key: wording.recipe({name: recipe[name] for name in shown if name in recipe})
+        for key, recipe in recipes.items()
+    }
+    return [short[key] for key in keys]
 
 
 def _why_not(record: Record) -> str:
@@ -175,15 +204,21 @@ def _why_not(record: Record) -> str:
 
 
 def _order(record: Record) -> tuple[object, ...]:
+    """Table by table, within each row by row."""
     where = record.trial
     return (
         where.protocol,
         -where.version,
+        record.protocol_hash,
         where.tier,
         where.dataset,
         where.budget,
         where.track,
         where.architecture,
+        record.method.version,
+        canonical_json([record.method.parameters, record.recipe]),
+        where.network,
+        len(where.merged_seeds),
         where.evaluation_seed,
         record.time,
         record.id,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.studies import Cell, Estimate, Study
+from leaderboard.facts import facts, usual_recipe
 from leaderboard.site import links
 from leaderboard.site.boards import Board
 from leaderboard.studies import Section
@@ -27,17 +28,34 @@ class ShownStudy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ShownSection:
+    """What a protocol says of one dataset, ready for a page.
+
+    Attributes:
+        section: what it says.
+        studies: its tables.
+        facts: what ran, by name.
+        warnings: sentences on rules or data that share a name with these.
+    """
+
+    section: Section
+    studies: tuple[ShownStudy, ...]
+    facts: Mapping[str, str]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Protocol:
     """One protocol's page.
 
     Attributes:
         name: the protocol's name.
-        sections: what it says of each dataset and tier, with its tables.
+        sections: what it says of each dataset and tier.
         boards: its cells.
     """
 
     name: str
-    sections: tuple[tuple[Section, tuple[ShownStudy, ...]], ...]
+    sections: tuple[ShownSection, ...]
     boards: tuple[Board, ...]
 
 
@@ -46,21 +64,23 @@ def protocols(found: Sequence[Board], told: Sequence[Section]) -> list[Protocol]
     return [
         Protocol(
             name=name,
-            sections=tuple(
-                (
-                    section,
-                    tuple(
-                        shown(study, section.title, section.protocol_hash)
-                        for study in section.studies
-                    ),
-                )
-                for section in told
-                if section.protocol == name
-            ),
+            sections=tuple(_shown(each, found) for each in told if each.protocol == name),
             boards=tuple(board for board in found if board.key.protocol == name),
         )
         for name in sorted({section.protocol for section in told})
     ]
+
+
+def _shown(section: Section, found: Sequence[Board]) -> ShownSection:
+    place = (section.title, section.protocol_hash, section.checksum)
+    tables = [sheet.table for board in found for sheet in board.sheets]
+    own = [table for table in tables if section.tells_of(table.key)]
+    return ShownSection(
+        section=section,
+        studies=tuple(shown(study, *place) for study in section.studies),
+        facts=facts(own, usual_recipe(own)),
+        warnings=tuple(section.warnings(own)),
+    )
 
 
 def shown(study: Study, *place: str) -> ShownStudy:

@@ -11,6 +11,9 @@ from leaderboard.images import Correct, compare_images
 from leaderboard.rows import Row
 from leaderboard.tables import Table, leagues
 
+MOST_ROWS = 12
+"""Rows of a table that can be taken in at a glance."""
+
 MOST_TESTS = 15
 """Tests of an example that are shown: the closest to the threshold."""
 
@@ -55,7 +58,11 @@ class Example:
 
 
 def example(found: Iterable[Table], correct: Correct) -> Example | None:
-    """The first of the tables with the most ranked rows; ``None`` without any two."""
+    """A table to learn from; ``None`` without any two ranked rows.
+
+    The first of the largest that can be taken in at a glance and hold presets alone; where there
+    is none, the smallest.
+    """
     candidates = [
         (table, rows)
         for table in found
@@ -64,7 +71,7 @@ def example(found: Iterable[Table], correct: Correct) -> Example | None:
     ]
     if not candidates:
         return None
-    table, rows = max(candidates, key=lambda candidate: len(candidate[1]))
+    table, rows = max(candidates, key=lambda candidate: _clarity(candidate[1]))
     tests = _tests(rows, correct)
     closest = sorted(tests, key=lambda test: abs(test.adjusted_p - ALPHA))[:MOST_TESTS]
     return Example(
@@ -74,6 +81,11 @@ def example(found: Iterable[Table], correct: Correct) -> Example | None:
         tests=tuple(sorted(closest, key=lambda test: test.adjusted_p)),
         pairs=len(tests),
     )
+
+
+def _clarity(rows: Sequence[Row]) -> tuple[bool, int]:
+    clear = len(rows) <= MOST_ROWS and not any(row.changes for row in rows)
+    return clear, len(rows) if clear else -len(rows)
 
 
 def _tests(rows: Sequence[Row], correct: Correct) -> list[Test]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from leaderboard import wording
 from leaderboard.site import links
+from leaderboard.truths import reference
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -52,6 +53,7 @@ def environment() -> Environment:
         "commit": wording.commit,
         "numbers": wording.numbers,
         "recipe": wording.recipe,
+        "reference": reference,
         "plain": wording.plain,
         "attributes": attributes,
         "arxiv": arxiv,
@@ -59,6 +61,8 @@ def environment() -> Environment:
         "dataset_page": links.dataset_page,
         "protocol_page": links.protocol_page,
         "records_file": links.records_file,
+        "record_anchor": links.record_anchor,
+        "row_records": links.row_records,
         "anchor": links.anchor,
     }
     return made

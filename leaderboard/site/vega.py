@@ -32,22 +32,34 @@ HEIGHT = 320
 CELL_HEIGHT = 30
 """In pixels: of a plot, and of a heat map's cell."""
 
-_SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
+SHAPES = ("circle", "square", "triangle-up", "diamond", "cross")
+"""As many as share no divisor with the palette's colours: pairs of the two repeat after 60."""
+
+SMALLEST_POINT = 60
+POINT_STEP = 80
+"""In square pixels: the point of the smallest budget, and what each larger one adds."""
 
 Spec = dict[str, Any]
 Points = Sequence[dict[str, Any]]
 
 
-def curves(points: Points, ceilings: Points) -> Spec:
-    """Accuracy against the count of a budget: a line a method, a dashed rule a ceiling."""
+def curves(points: Points, ceilings: Points, axis: str, among: Sequence[str]) -> Spec:
+    """Accuracy against the count of a budget: a line a method, a dashed rule a ceiling.
+
+    Args:
+        points: of one kind of budget.
+        ceilings: the ceilings.
+        axis: what the budget counts.
+        among: every method of the board, so that each keeps its look in all charts.
+    """
     counts = sorted({point["count"] for point in points})
     x = {
         "field": "count",
         "type": "quantitative",
         "scale": {"type": "log", "nice": False, "padding": 16},
-        "axis": {"values": counts, "title": "Images per class", "grid": False, "format": "d"},
+        "axis": {"values": counts, "title": axis, "grid": False, "format": "d"},
     }
-    colour = by_method(points)
+    colour = by_method(points, among)
     accuracy = _accuracy()
     tooltip = tooltips(method="Method", budget="Budget", shown="Accuracy %")
     layers: list[Spec] = [
@@ -62,9 +74,14 @@ def curves(points: Points, ceilings: Points) -> Spec:
             },
         },
         {
+            "data": {"values": _only(points, "method", "count", "accuracy")},
+            "mark": {"type": "line", "strokeWidth": 2, "aria": False},
+            "encoding": {"x": x, "y": accuracy, "color": colour},
+        },
+        {
             "data": {"values": _only(points, "method", "budget", "count", "accuracy", "shown")},
-            "mark": {"type": "line", "strokeWidth": 2, "point": {"size": 60, "filled": True}},
-            "encoding": {"x": x, "y": accuracy, "color": colour, "tooltip": tooltip},
+            "mark": {"type": "point", "size": 60, "filled": True, "opacity": 1},
+            "encoding": {"x": x, "y": accuracy, "tooltip": tooltip} | looks(points, among),
         },
     ]
     if ceilings:
@@ -78,7 +95,9 @@ def curves(points: Points, ceilings: Points) -> Spec:
     return chart(layer=layers)
 
 
-def front(points: Points, field: str, axis: str, ticks: Mapping[float, str]) -> Spec:
+def front(
+    points: Points, field: str, axis: str, ticks: Mapping[float, str], among: Sequence[str]
+) -> Spec:
     """Accuracy against a cost: a point a method and budget, a line through each Pareto front.
 
     Args:
@@ -86,6 +105,7 @@ def front(points: Points, field: str, axis: str, ticks: Mapping[float, str]) -> 
         field: the cost.
         axis: its name.
         ticks: labels of the values marked on its axis.
+        among: every method of the board.
     """
     budgets = list(dict.fromkeys(point["budget"] for point in points))
     best = [point for point in points if point["front"]]
@@ -102,18 +122,41 @@ def front(points: Points, field: str, axis: str, ticks: Mapping[float, str]) -> 
             },
             {
                 "data": {
-                    "values": _only(points, "method", "budget", field, "accuracy", "shown", "cost")
+                    "values": _only(
+                        points, "method", "budget", "count", field, "accuracy", "shown", "cost"
+                    )
                 },
-                "mark": {"type": "point", "filled": True, "size": 110, "opacity": 0.9},
+                "mark": {"type": "point", "filled": True, "opacity": 0.85},
                 "encoding": place
-                | {
-                    "color": by_method(points),
-                    "shape": shapes("budget", budgets, _cycle(_SHAPES, len(budgets))),
-                    "tooltip": tooltip,
-                },
+                | looks(points, among)
+                | {"size": _by_budget(points), "tooltip": tooltip},
             },
         ]
     )
+
+
+def _by_budget(points: Points) -> Spec:
+    """Larger points for larger budgets of either kind, with a legend above the plot."""
+    counts = sorted({point["count"] for point in points})
+    largest = SMALLEST_POINT + POINT_STEP * (len(counts) - 1)
+    if len(counts) == 1:
+        return {"value": largest}
+    return {
+        "field": "count",
+        "type": "quantitative",
+        "scale": {
+            "type": "log",
+            "domain": [counts[0], counts[-1]],
+            "range": [SMALLEST_POINT, largest],
+        },
+        "legend": {
+            "title": "Budget",
+            "orient": "top",
+            "columns": len(counts),
+            "values": counts,
+            "format": "d",
+        },
+    }
 
 
 def _ticked(field: str, axis: str, ticks: Mapping[float, str]) -> Spec:
@@ -139,9 +182,13 @@ def heat_map(cells: Points) -> Spec:
         "x": {
             "field": "architecture",
             "type": "nominal",
-            "axis": {"title": None, "labelAngle": -40},
+            "axis": {"title": None, "labelAngle": -40, "labelOverlap": False},
         },
-        "y": {"field": "method", "type": "nominal", "axis": {"title": None, "labelLimit": 220}},
+        "y": {
+            "field": "method",
+            "type": "nominal",
+            "axis": {"title": None, "labelLimit": 220, "labelOverlap": False},
+        },
     }
     shade = {
         "field": "accuracy",
@@ -168,21 +215,21 @@ def heat_map(cells: Points) -> Spec:
     )
 
 
-def scatter(points: Points) -> Spec:
-    """Accuracy on the distilled set against accuracy on the whole set."""
+def scatter(points: Points, truth: str, among: Sequence[str]) -> Spec:
+    """Accuracy on the distilled set against the ground truth, which comes from ``truth``."""
     return chart(
         data={"values": list(points)},
         mark={"type": "point", "filled": True, "size": 50, "opacity": 0.75},
         encoding={
-            "x": _accuracy() | {"field": "whole", "title": "Accuracy, trained on the whole set"},
+            "x": _accuracy() | {"field": "truth", "title": ["Ground truth:", truth]},
             "y": _accuracy() | {"title": "Accuracy, trained on the distilled set"},
-            "color": by_method(points),
+            **looks(points, among),
             "tooltip": tooltips(
                 method="Method",
                 budget="Budget",
                 architecture="Architecture",
                 shown="Distilled %",
-                whole_shown="Whole %",
+                truth_shown="Ground truth %",
             ),
         },
     )
@@ -200,23 +247,33 @@ def _accuracy() -> Spec:
         "type": "quantitative",
         "title": "Accuracy",
         "scale": {"zero": False},
-        "axis": {"format": ".0%"},
+        "axis": {"format": ".1~%", "tickCount": 8},
     }
 
 
-def by_method(points: Points) -> Spec:
-    """A colour for each method."""
+def by_method(points: Points, among: Sequence[str] = ()) -> Spec:
+    """A colour for each method; the same one wherever methods are ``among`` the same others."""
+    return _method(points, among, PALETTE)
+
+
+def looks(points: Points, among: Sequence[str] = ()) -> Spec:
+    """A colour and a shape for each method, for eyes and prints that tell few colours apart."""
+    return {"color": by_method(points, among), "shape": _method(points, among, SHAPES)}
+
+
+def _method(points: Points, among: Sequence[str], values: Sequence[str]) -> Spec:
+    """One of the values for each method, in turn."""
     methods = sorted({point["method"] for point in points})
+    places = {name: place for place, name in enumerate(among or methods)}
     return {
         "field": "method",
         "type": "nominal",
-        "scale": {"domain": methods, "range": _cycle(PALETTE, len(methods))},
-        "legend": {"title": None, "labelLimit": 220},
+        "scale": {
+            "domain": methods,
+            "range": [values[places[name] % len(values)] for name in methods],
+        },
+        "legend": {"title": None, "labelLimit": 300, "symbolLimit": 0},
     }
-
-
-def _cycle(values: Sequence[str], count: int) -> list[str]:
-    return [values[i % len(values)] for i in range(count)]
 
 
 def shapes(field: str, values: Sequence[str], range_: Sequence[str]) -> Spec:

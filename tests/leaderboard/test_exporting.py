@@ -48,7 +48,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sample: MakeSample
 
 def test_json_has_its_pinned_shape() -> None:
     answer = json.loads(call("table", "--format", "json").stdout)
-    assert set(answer) == {"schema", "state", "sources", "tables", "standings"}
+    assert set(answer) == {"schema", "state", "sources", "tables", "standings", "studies"}
     assert answer["schema"] == 1
     assert set(answer["state"]) == {
         "records",

@@ -12,9 +12,10 @@ import typer
 from typer.testing import CliRunner
 
 from bench import records
+from bench.planning import load_rules, rules_hash
 from bench.profiling.records import append
 from bench.records import Record
-from leaderboard import command, submitting
+from leaderboard import command, exporting, submitting
 from leaderboard.rerun import Repetition
 from leaderboard.submitting import _data
 from tests.leaderboard.profiles import forecast
@@ -63,6 +64,27 @@ def test_publish() -> None:
     assert misfits("publish", found) == []
 
 
+def test_table(sample: Sample) -> None:
+    """With a protocol's own tables: of the installed rules, no others may speak."""
+    rules = load_rules("aug-robust", "quick")
+    where = {"protocol": "aug-robust", "protocol_hash": rules_hash(rules)}
+    for record in sample("dm", [0.5, 0.6], trial=where):
+        records.append(Path("runs/records"), record)
+    app = typer.Typer()
+    app.command()(exporting.table)
+    found = json.loads(CliRunner().invoke(app, ["--format", "json"]).stdout)
+    assert all(found[part] for part in ("tables", "standings", "studies"))
+    assert misfits("table", found) == []
+    chosen = CliRunner().invoke(app, ["--format", "json", "--protocol", "ipc-grid"])
+    assert json.loads(chosen.stdout)["studies"] == []
+    app = typer.Typer()
+    app.command()(command.show)
+    shown = " ".join(CliRunner().invoke(app, []).stdout.split())
+    for study in found["studies"]:
+        assert study["title"] in shown
+        assert all(note in shown for note in study["notes"])
+
+
 def test_profile(bench: Any) -> None:
     asked = ["--method", "dm", "--forecast", "t4", "--tier", "quick", "--phase", "distill"]
     code, out, _ = bench("profile", *asked, "--largest", "budget=2", "--json")
@@ -73,7 +95,7 @@ def test_profile(bench: Any) -> None:
 
 def test_every_command_of_the_page_is_held_against_it() -> None:
     """``check`` is in the tests of the gate, running and listing are in those of the command."""
-    assert set(SHAPES) == {"check", "compare", "profile", "publish", "submit"} | HERE
+    assert set(SHAPES) == {"check", "compare", "profile", "publish", "submit", "table"} | HERE
 
 
 @pytest.mark.parametrize(

@@ -52,8 +52,11 @@ def records(sample: Sample) -> list[Record]:
 
 def told(records: Sequence[Record]) -> tuple[list[Section], Rules]:
     rules = Rules([])
-    found = sections(records, lambda name, *_: rules if name == "transfer" else None)  # type: ignore[arg-type]
-    return found, rules
+
+    def load(name: str, version: int, digest: str, *_: object) -> Rules | None:
+        return rules if (name, digest) == ("transfer", PROTOCOL["protocol_hash"]) else None
+
+    return sections(records, load), rules  # type: ignore[arg-type]
 
 
 def test_a_protocol_speaks_for_its_own_test_records_alone(records: list[Record]) -> None:
@@ -94,6 +97,40 @@ def test_the_site_has_a_page_for_it_that_keeps_every_cell(records: list[Record])
     assert 'href="protocols/transfer.html"' in index
     assert "transfer v1, quick tier" not in index
     assert 'href="../protocols/transfer.html#' in files["methods/dm.html"].decode()
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        {"trial": PROTOCOL | {"protocol_hash": "e" * 64}},
+        {"trial": PROTOCOL | {"protocol_hash": "e" * 64, "tier": "lite"}},
+        {"trial": PROTOCOL | {"protocol_hash": "e" * 64}, "dataset": "mnist"},
+    ],
+)
+def test_records_of_one_version_that_it_does_not_speak_for_keep_their_cells(
+    records: list[Record], sample: Sample, elsewhere: dict[str, Any]
+) -> None:
+    more = sample("dm", [0.61, 0.63], **elsewhere)
+    found = tables([*records, *more])
+    own, _ = told([*records, *more])
+    (kept,) = (table for table in without(found, own) if table.key.protocol == "transfer")
+    assert [row.values for row in kept.rows] == [(0.61, 0.63)]
+    assert "62.0 ± 1.0" in markdown.page(found, own)
+
+
+def test_rules_that_share_a_name_are_warned_of_where_either_stands(
+    records: list[Record], sample: Sample
+) -> None:
+    pytest.importorskip("vl_convert", reason="the site needs vl-convert-python")
+    every = [*records, *sample("dm", [0.6], trial=PROTOCOL | {"protocol_hash": "e" * 64})]
+    found = tables(every)
+    own, _ = told(every)
+    assert markdown.page(found, own).count("The rules of transfer v1 (quick) differ") == 2
+    site = build(found, Sources(records=every, told=own))
+    studies, cells = site["protocols/transfer.html"].decode().split("Every cell")
+    assert studies.count("The rules of transfer v1 (quick) differ") == 1
+    assert cells.count("The rules of transfer v1 (quick) differ") == 2
+    assert "The rules of transfer v1 (quick) differ" in site["index.html"].decode()
 
 
 def test_merged_sets_are_placed_by_all_their_images_and_never_averaged_with_others(

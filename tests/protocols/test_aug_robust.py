@@ -20,6 +20,7 @@ from bench.planning import Request
 from bench.randomness import generator
 from bench.recipes import Mixing, Recipe
 from bench.records import Record
+from bench.references import BEST_NOTE, GENERATED_NOTE, SHARED_NOTE
 from bench.scores import robustness
 from bench.specs import Budget
 from bench.studies import Cell, Estimate, Study
@@ -153,7 +154,7 @@ def estimate(study: Study, method: str, name: str) -> Estimate:
 
 
 def test_gains_and_scores_by_hand() -> None:
-    accuracies, gains, scores = QUICK.studies(RECORDS)
+    accuracies, gains, scores, _ = QUICK.studies(RECORDS)
     assert estimate(accuracies, "dm", "cutmix").value == pytest.approx(0.46)
     assert estimate(gains, "dm", "cutmix").value == pytest.approx(0.46 - 0.51)
     assert estimate(gains, "dm", "none").value == pytest.approx(0.7133333333 - 0.61)
@@ -164,7 +165,7 @@ def test_gains_and_scores_by_hand() -> None:
 
 
 def test_intervals_rest_on_the_differences_within_repetitions() -> None:
-    _, gains, scores = QUICK.studies(RECORDS)
+    _, gains, scores, _ = QUICK.studies(RECORDS)
     with_it, without = (
         [a - b for a, b in zip(DM[name], RANDOM[name], strict=True)] for name in ("cutmix", "none")
     )
@@ -177,13 +178,45 @@ def test_intervals_rest_on_the_differences_within_repetitions() -> None:
     )
 
 
+def test_references_cancel_in_the_difference_from_the_best_row() -> None:
+    *_, scores, behind = QUICK.studies(RECORDS)
+    with_it, without = (
+        [b - a for a, b in zip(DM[name], RANDOM[name], strict=True)] for name in ("cutmix", "none")
+    )
+    beta = [0.5 * a + 0.5 * b for a, b in zip(with_it, without, strict=True)]
+    assert estimate(behind, "dm", "cutmix").value == 0  # the best: β of random is 0
+    assert estimate(behind, "random", "cutmix").value == pytest.approx(sum(beta) / 3)
+    interval = stats.ttest_1samp(beta, 0).confidence_interval(0.95)
+    assert estimate(behind, "random", "cutmix").interval == pytest.approx(tuple(interval))
+    assert SHARED_NOTE in scores.notes
+    assert BEST_NOTE in behind.notes
+
+
+def test_rows_of_generated_images_are_told_to_be_compared_with_stored_ones() -> None:
+    for study in QUICK.studies(RECORDS):
+        assert GENERATED_NOTE not in study.notes
+    where = {"budget": Budget("inpc", 10)}
+    drawn = [
+        r.model_copy(update={"trial": r.trial.model_copy(update=where)})
+        for r in RECORDS
+        if r.method.name == "dm"
+    ]
+    _, gains, scores, behind = QUICK.studies([*RECORDS, *drawn])
+    assert GENERATED_NOTE in gains.notes
+    assert GENERATED_NOTE in scores.notes
+    of_both = [cells[2:] for cells in behind.rows if cells[1] == "dm"]
+    assert len(of_both) == 2
+    for cells in of_both:  # the same results at the same count
+        assert {c.value for c in cells if isinstance(c, Estimate)} == {0.0}
+
+
 def test_what_is_missing_is_said() -> None:
     few = [r for r in RECORDS if r.recipe["augmentation"] != "dsa" or r.trial.evaluation_seed == 0]
-    accuracies, gains, scores = QUICK.studies(few)
+    accuracies, gains, scores, _ = QUICK.studies(few)
     assert estimate(scores, "dm", "dsa").n == 1
     assert "dm, ipc 10: dsa 1 of 3 repetitions so far." in accuracies.notes
     alone = [r for r in RECORDS if r.method.name == "dm"]
-    accuracies, gains, scores = QUICK.studies(alone)
+    accuracies, gains, scores, _ = QUICK.studies(alone)
     assert estimate(accuracies, "dm", "dsa").n == SEEDS
     for study in (gains, scores):
         assert cell(study, "dm", "dsa") is None
@@ -201,7 +234,7 @@ def test_the_ceiling_is_compared_with_nothing() -> None:
         for r in RECORDS
         if r.method.name == "dm"
     ]
-    accuracies, gains, scores = QUICK.studies([*RECORDS, *whole])
+    accuracies, gains, scores, _ = QUICK.studies([*RECORDS, *whole])
     assert estimate(accuracies, "whole", "mixup").n == SEEDS
     for study in (gains, scores):
         assert [cells[1] for cells in study.rows] == ["dm", "random"]

@@ -19,6 +19,7 @@ from bench.planning import Request
 from bench.randomness import generator
 from bench.recipes import Recipe
 from bench.records import Record
+from bench.references import BEST_NOTE, GENERATED_NOTE, SHARED_NOTE
 from bench.scores import robustness
 from bench.specs import Budget
 from bench.studies import Cell, Estimate, Study
@@ -282,6 +283,33 @@ def test_intervals_rest_on_the_differences_within_repetitions() -> None:
     interval = stats.ttest_1samp(alpha, 0).confidence_interval(0.95)
     expected = tuple(robustness(max(-1, min(1, end))) for end in interval)
     assert estimate(found["LRS"]).interval == pytest.approx(expected)
+
+
+def test_references_cancel_in_the_difference_from_the_best_row() -> None:
+    _, scores = QUICK.studies(RECORDS)
+    best = max(
+        ("apm", "random", "label-only"), key=lambda name: estimate(row(scores, name)["LRS"]).value
+    )
+    assert best != "apm"
+    theirs = {"random": (RANDOM, RANDOM), "label-only": (LABEL_ONLY, LABEL_ONLY)}[best]
+    ours = (APM["native", "own"], APM["standard", "hard"])
+    parts = zip(*ours, *theirs, strict=True)
+    differences = [0.5 * (n - m) + 0.5 * (h - g) for n, h, m, g in parts]
+    found = estimate(row(scores, "apm")["α minus the best"])
+    assert found.value == pytest.approx(sum(differences) / SEEDS)
+    interval = stats.ttest_1samp(differences, 0).confidence_interval(0.95)
+    assert found.interval == pytest.approx(tuple(interval))
+    assert estimate(row(scores, best)["α minus the best"]).value == 0
+    assert {SHARED_NOTE, BEST_NOTE} <= set(scores.notes)
+
+
+def test_rows_of_generated_images_are_told_to_be_compared_with_stored_ones() -> None:
+    _, scores = QUICK.studies(RECORDS)
+    assert GENERATED_NOTE not in scores.notes
+    where = {"budget": Budget("inpc", 10)}
+    drawn = RECORDS[-1].model_copy(update={"trial": RECORDS[-1].trial.model_copy(update=where)})
+    _, scores = QUICK.studies([*RECORDS, drawn])
+    assert GENERATED_NOTE in scores.notes
 
 
 def test_only_repetitions_that_all_parts_share_count() -> None:

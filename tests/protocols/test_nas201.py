@@ -290,6 +290,19 @@ def test_without_a_truth_there_is_no_agreement_yet() -> None:
     assert "So far the ground truth has 0 of 6 cells." in study.notes
 
 
+def test_the_ground_truth_is_that_of_its_own_recipe_by_architecture() -> None:
+    records = made(SMALL, "dm")
+    found = SMALL.ground_truth(records)
+    assert found.title == "6 epochs on the whole training set"
+    named = {
+        SMALL.architecture(code): v for code, v in zip(SMALL.cells, ORDERS["truth"], strict=True)
+    }
+    assert found.accuracies == pytest.approx(named)
+    measured = [record for record in records if SMALL.measures_truth(record)]
+    assert {record.method.name for record in measured} == {"whole"}
+    assert len(measured) == 6 * 3 < sum(r.method.name == "whole" for r in records)
+
+
 def test_before_any_set_is_ranked_there_is_no_table() -> None:
     assert SMALL.studies([]) == []
     assert SMALL.studies([outcome(plan(SMALL)[0], {"accuracy": 0.5})]) == []
@@ -324,3 +337,7 @@ def test_a_tabulated_truth_is_read_from_the_records_with_its_short_column() -> N
         assert isinstance(spearman, Estimate)
         assert spearman.value == pytest.approx(stats.spearmanr(ours, ORDERS["truth"]).statistic)
     assert any("the table of NAS-Bench-201, whose networks have C = 16" in n for n in study.notes)
+    truth = TABULATED.ground_truth(records)
+    assert truth.title == "the table of NAS-Bench-201"
+    assert list(truth.accuracies.values()) == pytest.approx(ORDERS["truth"])
+    assert not any(map(TABULATED.measures_truth, records))

@@ -32,7 +32,7 @@
       },
       legend: {
         orient: "bottom",
-        columns: 3,
+        columns: 1, // two would cut their labels
         labelColor: ink,
         titleColor: soft,
         titleFontWeight: "normal",
@@ -85,7 +85,7 @@
       tooltip,
       config: config(),
     };
-    if (narrow) options.config.legend.columns = 2;
+    if (narrow) options.config.text.fontSize = 9; // so that a heat map's numbers stay apart
     drawn.get(plot)?.finalize();
     drawn.set(plot, await vegaEmbed(plot, spec, options));
     plot.dataset.drawn = "yes";

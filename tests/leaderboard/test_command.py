@@ -10,29 +10,19 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-import typer
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from bench import records
 from bench.errors import BenchError, MissingData, UnknownName
 from bench.records import Record
 from leaderboard import command
 from leaderboard.pages import BEGIN, END
+from tests.calls import call, compare
 from tests.records import correct_of
 
 MakeSample = Callable[..., list[Record]]
 
 PAGE = Path("leaderboard/README.md")
-
-
-def call(*words: str) -> Result:
-    return CliRunner().invoke(command.app, words)
-
-
-def compare(*words: str) -> Result:
-    app = typer.Typer()
-    app.command()(command.compare)
-    return CliRunner().invoke(app, words)
 
 
 def add(root: str | Path, made: list[Record]) -> None:

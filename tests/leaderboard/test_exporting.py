@@ -11,24 +11,20 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from typer.testing import CliRunner, Result
 
 from bench import records
 from bench.errors import BenchError, InvalidValue, UnknownName
 from bench.records import Record
-from leaderboard import command, formats
+from leaderboard import formats
 from leaderboard.state import state
 from leaderboard.tables import tables
+from tests.calls import call
 
 MakeRecord = Callable[..., Record]
 MakeSample = Callable[..., list[Record]]
 
 DOCS = Path(__file__).parents[2] / "docs" / "ranks.md"
 HOSTILE = '=cmd|"/c calc"!A1\n\\input{x} & <b> %'
-
-
-def call(*words: str) -> Result:
-    return CliRunner().invoke(command.app, words)
 
 
 def add(root: str, made: list[Record]) -> None:

@@ -7,13 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import typer
-from typer.testing import CliRunner, Result
 
 from bench import records
 from bench.records import Record
-from leaderboard import command
 from leaderboard.reading import read
+from tests.calls import call, compare
 
 MakeSample = Callable[..., list[Record]]
 
@@ -33,16 +31,6 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sample: MakeSampl
     monkeypatch.chdir(tmp_path)
     add(RESULTS, sample("dm", [0.60, 0.62]))
     add(RESULTS, sample("random", [0.40, 0.42]))
-
-
-def call(*words: str) -> Result:
-    return CliRunner().invoke(command.app, words)
-
-
-def compare(*words: str) -> Result:
-    app = typer.Typer()
-    app.command()(command.compare)
-    return CliRunner().invoke(app, words)
 
 
 def means() -> dict[str, float]:

@@ -6,9 +6,10 @@ terminal and files show the same cells; :func:`text` writes one.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.cards import preset_parameters
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 Kind = Literal["text", "percent", "points", "number", "seconds", "bytes"]
 
 NONE = "–"
+
+UNEVEN = 1.2
+"""How many times as fast as another a machine may be without a word."""
 
 CUT = "95 % intervals are cut to [0, 100]."
 """Said where a reader sees less of an interval than was computed."""
@@ -244,13 +248,28 @@ def mishaps(records: Iterable[Record]) -> tuple[str, ...]:
 
 
 def machines(records: Iterable[Record]) -> tuple[str, ...]:
-    """A sentence where distillations were timed on several devices, whose times do not compare.
+    """A sentence where distillations were timed on machines whose times do not compare.
 
-    Records that do not say where stand for the device that trained their student.
+    These are several devices, or one that was not equally fast for all methods: its calibration
+    kernel tells. Records that do not say where stand for the machine that trained their student.
     """
-    made = [record for record in records if record.cost.distill]
-    places = [where for r in made for where in r.cost.distilled_on or (r.environment,)]
-    devices = sorted({place.device for place in places})
-    if len(devices) < 2:
+    kernels: dict[str, list[float]] = defaultdict(list)
+    devices: set[str] = set()
+    for record in records:
+        for place in (record.cost.distilled_on or (record.environment,)) * bool(
+            record.cost.distill
+        ):
+            devices.add(place.device)
+            kernels[variant(record)].append(place.calibration_seconds)
+    if len(devices) > 1:
+        return (f"Distillations were timed on several devices: {', '.join(sorted(devices))}.",)
+    times = {median(found): name for name, found in kernels.items()}
+    if not times or max(times) <= UNEVEN * min(times):
         return ()
-    return (f"Distillations were timed on several devices: {', '.join(devices)}.",)
+    fast, slow = (
+        f"{duration(time)} when {times[time]} was distilled" for time in (min(times), max(times))
+    )
+    return (
+        f"Distillations were timed on an unequally loaded machine: its calibration kernel took "
+        f"{fast} and {slow} (medians).",
+    )

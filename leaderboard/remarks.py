@@ -6,15 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import median
 
 from bench.statistics import cut
-from bench.studies import CUT
+from bench.studies import CUT, UNEVEN
 from leaderboard import wording
 from leaderboard.comparisons import CellComparison
 from leaderboard.rows import Row
 from leaderboard.standings import Standings, gaps
 from leaderboard.tables import Table
-
-UNEVEN = 1.2
-"""How many times as fast as another a machine may be without a word."""
 
 
 def below(table: Table) -> list[str]:

@@ -230,3 +230,17 @@ def test_times_of_several_devices_are_told() -> None:
     (told,) = machines([make(), distilled_on("H200", "A100")])
     assert told == f"Distillations were timed on several devices: A100, {own}, H200."
     assert machines([make(cost=Costs()), distilled_on("H200")]) == ()
+
+
+def test_times_of_an_unequally_loaded_machine_are_told() -> None:
+    def timed(method: str, *kernels: float) -> list[Record]:
+        there = [ENVIRONMENT.model_copy(update={"calibration_seconds": time}) for time in kernels]
+        costs = [COSTS.model_copy(update={"distilled_on": (place,)}) for place in there]
+        return [make(method, seed=seed, cost=cost) for seed, cost in enumerate(costs)]
+
+    quiet = timed("dm", 0.010, 0.011, 0.9)
+    assert machines([*quiet, *timed("dc", 0.012, 0.012, 0.013)]) == ()
+    (told,) = machines([*quiet, *timed("dc", 0.030, 0.001, 0.031)])
+    assert told.endswith(
+        "took 11 ms when dm was distilled and 30 ms when dc was distilled (medians)."
+    )

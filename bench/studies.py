@@ -255,10 +255,8 @@ def machines(records: Iterable[Record]) -> tuple[str, ...]:
     """
     kernels: dict[str, list[float]] = defaultdict(list)
     devices: set[str] = set()
-    for record in records:
-        for place in (record.cost.distilled_on or (record.environment,)) * bool(
-            record.cost.distill
-        ):
+    for record in (record for record in records if record.cost.distill):
+        for place in record.cost.distilled_on or (record.environment,):
             devices.add(place.device)
             kernels[variant(record)].append(place.calibration_seconds)
     if len(devices) > 1:

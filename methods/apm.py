@@ -151,7 +151,7 @@ class AdversarialPredictionMatching:
         late = state.round >= self.iterations // 2
         rate = self.lr_images * (self.lr_images_decay if late else 1.0)
         loss, gradient = self._differentiate(state, chosen)
-        velocity = self.momentum * state.velocity[chosen] + gradient
+        velocity = self.momentum * state.velocity[chosen] + gradient[chosen]
         state.velocity[chosen] = velocity
         state.images[chosen] = state.images[chosen].add_(velocity, alpha=-rate)
         state.round += 1
@@ -191,13 +191,13 @@ class AdversarialPredictionMatching:
                 state.students[due.index(student.epoch)].load_state_dict(network.state_dict())
 
     def _differentiate(self, state: AdversarialState, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """L_u of the mini-batch, and its gradient, ``(B, C, H, W)``."""
-        total, gradients = state.images.new_zeros(()), []
+        """L_u of the mini-batch, and its gradient for all images: 0 for those not chosen."""
+        total = state.images.new_zeros(())
+        gradient = torch.zeros_like(state.images)
         for part in chosen.split(self.segment):
-            loss, gradient = self._differentiate_segment(state, part, len(chosen))
+            loss, gradient[part] = self._differentiate_segment(state, part, len(chosen))
             total += loss
-            gradients.append(gradient)
-        return total, torch.cat(gradients)
+        return total, gradient
 
     def _differentiate_segment(
         self, state: AdversarialState, part: Tensor, batch: int

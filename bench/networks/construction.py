@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 from bench import plugins
 from bench.errors import ContractError, InvalidValue
@@ -93,7 +94,8 @@ def _blueprint(name: str, spec: DatasetSpec) -> Network:
     factory: Callable[..., Network] = plugins.load("networks", parsed.base)
     _check_modifiers(name, parsed, factory)
     seen = spec if parsed.size_px is None else replace(spec, size_px=parsed.size_px)
-    with torch.device("meta"):
+    # some versions of torch refuse batch norm's counter on the meta device under fake tensors
+    with unset_fake_temporarily(), torch.device("meta"):
         network = factory(seen, **parsed.modifiers)
     if not isinstance(network, Network):
         raise ContractError(
@@ -105,6 +107,7 @@ def _blueprint(name: str, spec: DatasetSpec) -> Network:
     return network
 
 
+@torch.no_grad()
 def _replace_tensors(network: Network, change: Callable[[Tensor], Tensor]) -> None:
     """Put ``change`` of every parameter and buffer in its place.
 
@@ -112,7 +115,7 @@ def _replace_tensors(network: Network, change: Callable[[Tensor], Tensor]) -> No
     """
     for module in network.modules():
         for name, parameter in list(module.named_parameters(recurse=False)):
-            changed = nn.Parameter(change(parameter.detach()), parameter.requires_grad)
+            changed = nn.Parameter(change(parameter), parameter.requires_grad)
             setattr(module, name, changed)
         for name, buffer in list(module.named_buffers(recurse=False)):
             setattr(module, name, change(buffer))

@@ -14,15 +14,14 @@ from torch import Tensor
 
 from bench import artifacts, cards, datasets, distillation, evaluation, records
 from bench.data import RealSet, SyntheticSet
-from bench.environment import choose_device, use_full_precision
+from bench.environment import choose_device, prepare_process
 from bench.errors import ContractError, InvalidValue
 from bench.evaluation import Choice, Outcome
-from bench.freed_memory import keep_freed_memory
 from bench.generators import SyntheticGenerator
 from bench.recipes import STANDARD, Recipe
 from bench.relabelling import relabel
 from bench.specs import Budget, DatasetSpec
-from bench.statistics import Summary, cut, summarize
+from bench.statistics import Summary, cut, is_cut, summarize
 from bench.store import Store
 from bench.studies import counted
 from bench.trials import Distillation, Split, Tier
@@ -78,7 +77,7 @@ class Evaluation:
             low, high = cut(interval)
             deviation = f" ± {100 * self.std:.1f}"
             low_high = f", 95 % [{100 * low:.1f}, {100 * high:.1f}]"
-            low_high += " (cut to [0, 100])" if (low, high) != interval else ""
+            low_high += " (cut to [0, 100])" if is_cut(interval) else ""
         return (
             f"Evaluation({100 * self.mean:.1f}{deviation} %{low_high}, "
             f"{counted(len(self.outcomes), 'seed')}, {self.network} on {self.dataset})"
@@ -137,8 +136,7 @@ def evaluate(
         if progress:
             progress(f"seed {seed}", done, total)
 
-    use_full_precision()
-    keep_freed_memory()
+    prepare_process()
     outcomes = evaluation.evaluate(
         labelled, architecture, recipe, test, range(seeds), report=report, strategy=strategy
     )
@@ -234,8 +232,7 @@ def distill(
     )
     known = datasets.facts(dataset, data_root=root)  # one name for one dataset, as in records
     plan = replace(plan, split=split, checksum=known.checksum or "")
-    use_full_precision()
-    keep_freed_memory()
+    prepare_process()
     with tempfile.TemporaryDirectory(prefix="bench-experts-") as experts:
         made = distillation.make(
             plan,

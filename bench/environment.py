@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import InvalidValue
+from bench.freed_memory import keep_freed_memory
 from bench.records import Environment
 
 if TYPE_CHECKING:
@@ -42,6 +43,12 @@ def use_full_precision() -> None:
 
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
+
+
+def prepare_process() -> None:
+    """What a process does before it computes: whole precision, and memory that is kept."""
+    use_full_precision()
+    keep_freed_memory()
 
 
 @cache

@@ -1,9 +1,9 @@
 """Memory that tensors have given back is kept for those to come.
 
 Left alone, the GNU C library asks the system for the memory of each large tensor and returns it at
-once, and the system clears every page anew: 1.0 million page faults and a third of the processor's
-time in fifteen steps of a ConvNet on 64 FashionMNIST images, 20 thousand and a hundredth with
-memory that is kept.
+once, and the system clears every page anew: a million page faults, and a third of the processor's
+time, in fifteen steps of a ConvNet on 64 FashionMNIST images. With memory that is kept these are
+twenty thousand, and a hundredth.
 """
 
 from __future__ import annotations
@@ -35,5 +35,5 @@ def keep_freed_memory() -> bool:
         return False
     # one heap for all threads: a thread's own would be too small, and be mapped and returned
     wishes = ((_ARENA_MAX, 1), (_MMAP_MAX, 0), (_TRIM_THRESHOLD, KEPT_BYTES))
-    heeded = [tune(parameter, value) == 1 for parameter, value in wishes]
+    heeded = [bool(tune(parameter, value)) for parameter, value in wishes]
     return all(heeded)

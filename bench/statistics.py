@@ -38,6 +38,11 @@ def cut(bounds: Interval) -> Interval:
     return max(low, 0.0), min(high, 1.0)
 
 
+def is_cut(bounds: Interval | None) -> bool:
+    """Whether :func:`cut` takes anything from an interval."""
+    return bounds is not None and cut(bounds) != bounds
+
+
 @dataclass(frozen=True, kw_only=True)
 class Summary:
     """What is stated of one sample, in the unit of its values.

@@ -13,7 +13,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.cards import preset_parameters
-from bench.statistics import Interval, Summary, cut, summarize
+from bench.statistics import Interval, Summary, cut, is_cut, summarize
 
 if TYPE_CHECKING:
     from bench.records import Record
@@ -94,8 +94,8 @@ class Study:
     def remarks(self) -> tuple[str, ...]:
         """Everything that a reader is told below the table."""
         cells = (pair for row in self.rows for pair in zip(row, self.columns, strict=True))
-        is_cut = any(_is_cut(cell, column.kind) for cell, column in cells)
-        return (*self.notes, CUT) if is_cut else self.notes
+        shown_cut = any(_is_cut(cell, column.kind) for cell, column in cells)
+        return (*self.notes, CUT) if shown_cut else self.notes
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON: unrounded numbers, estimates as objects."""
@@ -136,8 +136,7 @@ def _plain(cell: Cell) -> Any:
 
 def _is_cut(cell: Cell, kind: Kind) -> bool:
     """Whether :func:`text` shows less of an interval than there is."""
-    bounds = cell.interval if isinstance(cell, Estimate) and kind == "percent" else None
-    return bounds is not None and cut(bounds) != bounds
+    return isinstance(cell, Estimate) and kind == "percent" and is_cut(cell.interval)
 
 
 def text(cell: Cell, kind: Kind) -> str:
@@ -255,19 +254,28 @@ def machines(records: Iterable[Record]) -> tuple[str, ...]:
     """
     kernels: dict[str, list[float]] = defaultdict(list)
     devices: set[str] = set()
-    for record in (record for record in records if record.cost.distill):
+    made = [record for record in records if record.cost.distill]
+    for record in made:
         for place in record.cost.distilled_on or (record.environment,):
             devices.add(place.device)
             kernels[variant(record)].append(place.calibration_seconds)
     if len(devices) > 1:
         return (f"Distillations were timed on several devices: {', '.join(sorted(devices))}.",)
-    times = {median(found): name for name, found in kernels.items()}
-    if not times or max(times) <= UNEVEN * min(times):
-        return ()
-    fast, slow = (
-        f"{duration(time)} when {times[time]} was distilled" for time in (min(times), max(times))
-    )
-    return (
-        f"Distillations were timed on an unequally loaded machine: its calibration kernel took "
-        f"{fast} and {slow} (medians).",
-    )
+    told = unequal((median(found), f"when {name} was distilled") for name, found in kernels.items())
+    return (f"Distillations were timed on an unequally loaded machine: {told}",) if told else ()
+
+
+def unequal(kernels: Iterable[tuple[float, str]]) -> str:
+    """How far calibration kernels lie apart, one fixed piece of work timed in every run.
+
+    Args:
+        kernels: median seconds, each with when it was timed.
+
+    Returns:
+        The rest of a sentence; ``""`` where no machine was much faster than another.
+    """
+    found = sorted(kernels)
+    if not found or found[-1][0] <= UNEVEN * found[0][0]:
+        return ""
+    fast, slow = (f"{duration(time)} {when}" for time, when in (found[0], found[-1]))
+    return f"the calibration kernel took {fast} and {slow} (medians)."

@@ -12,7 +12,7 @@ from bench import augment, networks
 from bench.augment.differentiable import DifferentiableAugmentation, DifferentiableName
 from bench.data import SyntheticSet
 from bench.errors import InvalidValue, NotApplicable
-from bench.evaluation.functional import is_pure
+from bench.evaluation.engine import network_is_pure
 from bench.experts import Expert
 from bench.networks import Network
 from bench.parameters import Count, CountOrZero, Init, Momentum, Rate, RateOrZero
@@ -177,7 +177,7 @@ class TrajectoryMatching:
         Raises:
             NotApplicable: the network draws as it computes, and the gradient repeats steps.
         """
-        if self.gradient != "unrolled" and not is_pure(_any_network(task)):
+        if self.gradient != "unrolled" and not network_is_pure(task.network, task.spec):
             raise NotApplicable(
                 f"{task.network} has dropout, which draws anew when {self.gradient!r} takes a step "
                 f"again; set gradient to 'unrolled'"
@@ -208,7 +208,7 @@ class TrajectoryMatching:
         """Match one segment and descend."""
         match = self.draw(state)
         found = self.match(state, match, self.labels(state, match))
-        keep = found.loss.isfinite() & found.images.isfinite().all()
+        keep = found.finite
         state.loss = torch.where(found.loss.isfinite(), found.loss, state.loss)
         if self.loss_limit:
             keep = keep & (found.loss <= self.loss_limit)
@@ -267,11 +267,6 @@ class TrajectoryMatching:
         return SyntheticSet(
             images=images, labels=state.labels, learning_rate=float(state.rate.value)
         )
-
-
-def _any_network(task: Task) -> Network:
-    """One of the task's architecture, without a draw from the task."""
-    return networks.build(task.network, task.spec, torch.Generator())
 
 
 @torch.no_grad()

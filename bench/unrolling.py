@@ -107,6 +107,13 @@ class Gradients:
     labels: Tensor | None
     learning_rate: Tensor
 
+    @property
+    def finite(self) -> Tensor:
+        """Whether all of them are numbers, 0-dimensional."""
+        parts = [self.loss, self.images, self.learning_rate]
+        parts += [] if self.labels is None else [self.labels]
+        return torch.stack([part.isfinite().all() for part in parts]).all()
+
 
 def gradients(unrolling: Unrolling, how: Gradient) -> Gradients:
     """The matching loss and its gradients, computed in one of three ways.

@@ -23,7 +23,6 @@ from bench.exam import Entry, Exam
 from bench.executors.graph import Distil, Examine, Node, TrainExpert, source_key, students
 from bench.experts import Experts
 from bench.failures import FAULTS, Failed
-from bench.freed_memory import keep_freed_memory
 from bench.planning import Job, load_rules
 from bench.records import Cost, Costs, Record
 from bench.sources import Made, keep, merged, recall
@@ -144,9 +143,8 @@ class _Worker:
     """One process at work under some settings."""
 
     def __init__(self, settings: Settings, emit: Emit) -> None:
-        keep_freed_memory()
         torch.set_num_threads(settings.threads)
-        environment.use_full_precision()
+        environment.prepare_process()
         self.settings = settings
         self.emit = emit
         self.store = Store(settings.store)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import median
 
-from bench.statistics import cut
-from bench.studies import CUT, UNEVEN
+from bench.statistics import is_cut
+from bench.studies import CUT, unequal
 from leaderboard import wording
 from leaderboard.comparisons import CellComparison
 from leaderboard.rows import Row
@@ -23,7 +23,7 @@ def below(table: Table) -> list[str]:
 def cut_intervals(table: Table) -> str:
     """That intervals are cut, where some are; else ``""``."""
     bounds = [row.summary.interval for row in table.rows if row.summary]
-    return CUT if any(cut(interval) != interval for interval in bounds if interval) else ""
+    return CUT if any(map(is_cut, bounds)) else ""
 
 
 def smallest_gap(table: Table) -> str:
@@ -39,20 +39,9 @@ def _points(found: Mapping[str, float]) -> str:
 
 
 def uneven_machines(table: Table) -> str:
-    """How unequal the machines were that times of the table come from; ``""`` where they were not.
-
-    A machine is as fast as its calibration kernel, one fixed piece of work timed in the same run.
-    """
-    found = [kernel for row in table.rows for kernel in _kernels(row)]
-    if not found:
-        return ""
-    (least, fast), (most, slow) = min(found), max(found)
-    if most <= UNEVEN * least:
-        return ""
-    return (
-        f"Times are of unequal or unequally loaded machines: the calibration kernel took "
-        f"{wording.seconds(least)} {fast} and {wording.seconds(most)} {slow} (medians)."
-    )
+    """How unequal the machines were that times come from; ``""`` where they were not."""
+    told = unequal(kernel for row in table.rows for kernel in _kernels(row))
+    return f"Times are of unequal or unequally loaded machines: {told}" if told else ""
 
 
 def _kernels(row: Row) -> Iterator[tuple[float, str]]:

@@ -54,7 +54,7 @@ def terminal_studies(told: Iterable[Section]) -> Iterator[Grid | Text]:
             left = {column.name for column in study.columns if column.kind == "text"}
             title = f"{section.protocol} v{section.version}, {section.tier} tier: {study.title}"
             yield _grid(title, [column.name for column in study.columns], study.texts(), left)
-            yield Text("\n".join(map(wording.line, study.notes)))
+            yield Text("\n".join(map(wording.line, study.remarks)))
 
 
 def terminal_comparisons(compared: Sequence[CellComparison]) -> Grid:

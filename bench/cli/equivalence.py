@@ -68,7 +68,6 @@ def equivalence(
     from bench import datasets, environment
     from bench.cli.progress import students
     from bench.equivalence import compare, random_images, remember
-    from bench.freed_memory import keep_freed_memory
     from bench.randomness import generator
     from bench.recipes import STANDARD
 
@@ -78,8 +77,7 @@ def equivalence(
         raise InvalidValue("--tier chooses the network; give --tier or --network, not both.")
     pair = datasets.load(dataset, data_root=data_root, split="validation")
     place = environment.choose_device(device)
-    environment.use_full_precision()
-    keep_freed_memory()
+    environment.prepare_process()
     recipe = STANDARD.with_changes({"epochs": epochs, "precision": chosen})
     source = random_images(pair.train, ipc, generator("equivalence", pair.train.spec.name, ipc))
     with students(2 * seeds, epochs) as progress:

@@ -18,7 +18,7 @@ from rich.text import Text
 from bench.files import canonical_json
 from bench.records import Record
 from bench.runner import failures
-from bench.statistics import cut, summarize
+from bench.statistics import cut, is_cut, summarize
 from bench.studies import CUT, Estimate, Study, accuracies, counted, mishaps, text, variant
 
 if TYPE_CHECKING:
@@ -203,8 +203,7 @@ def _cell_parts(title: str, cells: dict[Place, list[Record]]) -> list[Renderable
     """The table, and what its intervals do not show."""
     samples = [values for members in cells.values() if (values := accuracies(members))]
     bounds = [summarize(values).interval for values in samples]
-    is_cut = any(cut(interval) != interval for interval in bounds if interval)
-    return [_cell_table(title, cells), *([Text(CUT)] if is_cut else [])]
+    return [_cell_table(title, cells), *([Text(CUT)] if any(map(is_cut, bounds)) else [])]
 
 
 def _cell_table(title: str, cells: dict[Place, list[Record]]) -> Table:

@@ -189,7 +189,7 @@ def check_networks(
         )
     if strategy in ("compiled", "parallel-compiled", "vectorised"):
         for name in names:
-            if not _network_is_pure(name, spec):
+            if not network_is_pure(name, spec):
                 raise InvalidValue(
                     f"{name} has dropout, which draws as it computes; such a network is "
                     f"trained by 'reference' or 'parallel', not {strategy!r}."
@@ -220,7 +220,7 @@ def _compiles(assignment: Assignment) -> bool:
 
 def _is_pure(assignment: Assignment) -> bool:
     names, spec = _networks(assignment), assignment.test.spec
-    return all(_network_is_pure(name, spec) for name in names)
+    return all(network_is_pure(name, spec) for name in names)
 
 
 def _networks(assignment: Assignment) -> list[str]:
@@ -229,7 +229,8 @@ def _networks(assignment: Assignment) -> list[str]:
 
 
 @lru_cache
-def _network_is_pure(name: str, spec: DatasetSpec) -> bool:
+def network_is_pure(name: str, spec: DatasetSpec) -> bool:
+    """Whether a network's output depends on tensors alone: dropout draws as it computes."""
     return is_pure(networks.build(name, spec, generator("engine")))
 
 

@@ -19,9 +19,8 @@ from typing import Any, Literal
 
 import torch
 
-from bench.environment import choose_device, describe, use_full_precision
+from bench.environment import choose_device, describe, prepare_process
 from bench.errors import BenchError, InvalidValue, NotApplicable
-from bench.freed_memory import keep_freed_memory
 from bench.measure import LiveStorage, synchronize
 from bench.profiling.catalogue import device as catalogued
 from bench.profiling.phases import Steps, open_phase
@@ -124,9 +123,8 @@ def _child(
 
 
 def _figure(subject: Subject, phase: Phase, what: Pass, setting: Setting) -> dict[str, Any]:
-    keep_freed_memory()
     torch.set_num_threads(setting.threads)
-    use_full_precision()
+    prepare_process()
     device = choose_device(setting.device)
     if setting.emulate:
         _cap(device, setting.emulate)

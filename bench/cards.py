@@ -18,7 +18,7 @@ from importlib.metadata import entry_points
 from importlib.util import find_spec
 from math import isfinite
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -28,6 +28,9 @@ from bench.parameters import check
 from bench.recipes import KnowledgeDistillation, Recipe
 from bench.specs import Budget, BudgetKind
 from bench.trials import TIERS, Tier, Track
+
+if TYPE_CHECKING:
+    from bench.records import Record
 
 log = logging.getLogger(__name__)
 
@@ -284,20 +287,24 @@ def resolve(
     return Resolved(parameters=values, preset=f"{tier}{changed}")
 
 
-def preset_parameters(
-    name: str, version: int, tier: Tier, dataset: str, budget: Budget
-) -> Mapping[str, Scalar]:
-    """Parameters of a method with nothing changed, for what others made with it.
+def preset_of(record: Record) -> Mapping[str, Scalar] | None:
+    """Parameters of a record's method for its cell with nothing changed.
 
-    ``{}`` where the method is not installed, or its adapter in another version. A broken card tells
-    nothing either; whoever needs it hears why.
+    ``None`` where the method is not installed, or not as it was then: its adapter has another
+    version or other parameters. A broken card tells nothing either; whoever needs it hears why.
     """
+    where, method = record.trial, record.method
+    distilled = where.distilled_for or where.budget
     try:
-        if name in plugins.names("methods") and card(distiller(name)).version == version:
-            return resolve(name, tier, dataset, budget).parameters
+        if method.name not in plugins.names("methods"):
+            return None
+        if card(distiller(method.name)).version != method.version:
+            return None
+        preset = resolve(method.name, where.tier, where.dataset, distilled).parameters
     except BenchError as error:
-        log.debug("the preset of %s is not known: %s", name, error)
-    return {}
+        log.debug("the preset of %s is not known: %s", method.name, error)
+        return None
+    return preset if preset.keys() == method.parameters.keys() else None
 
 
 def _try(name: str, parameters: Mapping[str, Any]) -> None:

@@ -106,7 +106,8 @@ def plan(options: Options, *, read_data: bool = True) -> Plan:
 
     Args:
         options: what was asked for.
-        read_data: read datasets that have never been read here, to know their checksums.
+        read_data: read datasets that have never been read here, to know their checksums; else they
+            are taken for what was published, where that is known.
 
     Raises:
         UnknownName: a protocol, method, dataset, network or parameter that does not exist.
@@ -245,7 +246,7 @@ def _checksum(reference: str, options: Options, read_data: bool) -> str:
     if facts.checksum is not None:
         return facts.checksum
     if not read_data:
-        return ""
+        return facts.published or ""
     if facts.missing:
         raise MissingData(facts.missing)
     datasets.load(reference, data_root=options.data_root)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench.cards import preset_parameters
+from bench.cards import preset_of
 from bench.statistics import Interval, Summary, cut, is_cut, summarize
 
 if TYPE_CHECKING:
@@ -215,17 +215,17 @@ def variant(record: Record) -> str:
 
 
 def changed(record: Record) -> list[str]:
-    """Parameters that are not the preset's, ``name=value``.
+    """What is not the preset's, ``name=value``: parameters, and a precision other than ``fp32``.
 
     Where the method is not installed as it was then, those that the record states were changed.
     """
-    where, method = record.trial, record.method
-    distilled = where.distilled_for or where.budget
-    own = method.parameters
-    preset = preset_parameters(method.name, method.version, where.tier, where.dataset, distilled)
-    if preset.keys() != own.keys():
-        return method.preset.split()[1:]  # the first word is the tier
-    return [f"{name}={own[name]}" for name in sorted(own) if own[name] != preset[name]]
+    own, preset = record.method.parameters, preset_of(record)
+    if preset is None:
+        changes = record.method.preset.split()[1:]  # the first word is the tier
+    else:
+        changes = [f"{name}={own[name]}" for name in sorted(own) if own[name] != preset[name]]
+    precision = record.recipe.get("precision", "fp32")
+    return changes if precision == "fp32" else [*changes, f"precision={precision}"]
 
 
 def accuracies(records: Iterable[Record]) -> list[float]:

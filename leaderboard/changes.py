@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 from bench import cards, datasets, plugins
@@ -34,9 +34,6 @@ OPTIONS = frozenset({NETWORK, PRECISION})
 
 RULED = frozenset({SETS, "pixels", "distilled-for"})
 """Changes that the rules make, beside those of the recipe."""
-
-
-_preset = cache(cards.preset_parameters)  # rows share it
 
 
 def is_ruled(name: str) -> bool:
@@ -141,12 +138,9 @@ def _is_told(usual: Mapping[str, str], record: Record) -> bool:
 
 def _usual(record: Record, rules: Rules | None) -> dict[str, str]:
     """Settings of a run that asks for nothing but the record's method, as far as they are known."""
-    where, method = record.trial, record.method
+    where = record.trial
     usual: dict[str, Any] = {SETS: 1}
-    distilled = where.distilled_for or where.budget
-    preset = _preset(method.name, method.version, where.tier, where.dataset, distilled)
-    if preset.keys() == method.parameters.keys():  # another card of the same version tells nothing
-        usual |= preset
+    usual |= cards.preset_of(record) or {}
     network = _network(where.dataset, rules)
     if network is not None:
         usual[NETWORK] = network

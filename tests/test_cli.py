@@ -138,6 +138,25 @@ def test_dry_run_does_nothing(bench: Any, tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+def test_dry_run_knows_published_data_before_they_are_read(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert bench(*SMALL, "--jobs", "1")[0] == 0
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "empty"))
+    code, out, _ = bench(*SMALL, "--dry-run", "--json")
+    plan = json.loads(out)
+    assert code == 0
+    assert plan["done"] == plan["trials"] > 0
+    assert plan["unread"] == []
+
+
+def test_dry_run_says_what_was_never_read(bench: Any) -> None:
+    missing = [*SMALL, "--dataset", "mnist,digits", "--dry-run"]
+    assert json.loads(bench(*missing, "--json")[1])["unread"] == ["mnist"]
+    assert "Never read on this machine: mnist;" in bench(*missing)[1]
+    assert "Never read" not in bench(*SMALL, "--dry-run")[1]
+
+
 def test_dry_run_counts_no_distillation_that_the_store_holds(bench: Any) -> None:
     assert bench(*SMALL, "--jobs", "1")[0] == 0
     other = ["run", "-p", "label-robust", *SMALL[1:], "--dry-run", "--json"]

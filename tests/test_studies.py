@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from bench import cards
 from bench.files import canonical_json
+from bench.recipes import Recipe
 from bench.records import Costs, Record
 from bench.specs import Budget
 from bench.studies import (
@@ -190,6 +191,11 @@ def test_the_installed_card_tells_what_was_changed_whatever_the_record_states(st
     assert variant(changed) == "dm (iterations=7)"
     other_version = make("dm", parameters=preset, preset="quick lr_images=5.0", method_version=99)
     assert variant(other_version) == "dm v99 (lr_images=5.0)"
+
+
+def test_another_precision_makes_another_method_as_well() -> None:
+    usual, reduced = make(), make(recipe=Recipe(epochs=300, precision="bf16"))
+    assert variant(reduced) == f"{variant(usual)} (precision=bf16)"
 
 
 def test_accuracies_are_those_of_students_that_ended_well() -> None:

@@ -86,7 +86,8 @@ def asked_of_gpus(plan: Plan) -> Demand | None:
 def as_dict(
     plan: Plan, cells: Mapping[Cell, Left], device: str, asked: Demand | None = None
 ) -> dict[str, Any]:
-    """The plan for JSON; ``unmeasured`` counts work that was never timed.
+    """The plan for JSON; ``unmeasured`` counts work that was never timed, ``unread`` names datasets
+    of which nothing can be told to be done.
 
     Args:
         plan: what is planned.
@@ -114,6 +115,7 @@ def as_dict(
         "measured_on": sorted(total.measured_on),
         "seconds": total.known,
         "unmeasured": total.unknown,
+        "unread": _unread(plan),
         "forecast": None if asked is None else asdict(asked),
     }
 
@@ -144,8 +146,20 @@ def show(plan: Plan, cells: Mapping[Cell, Left], device: str, asked: Demand | No
         f"'?' was never measured.",
         markup=False,
     )
+    if unread := _unread(plan):
+        out.print(
+            f"Never read on this machine: {', '.join(unread)}; trials on it count as left, since "
+            f"their addresses depend on its images.",
+            markup=False,
+        )
     if asked is not None:
         _show_demand(out, asked)
+
+
+def _unread(plan: Plan) -> list[str]:
+    """Datasets whose images are not known yet: their checksum is part of every trial's address."""
+    distillations = (trial.distillation for trial in plan.trials)
+    return sorted({made.dataset for made in distillations if not made.checksum})
 
 
 def _origin(total: Seconds, device: str) -> str:

@@ -25,6 +25,7 @@ class Facts:
         train_count: training images, where known.
         test_count: test images, where known.
         checksum: SHA-256 over pixels and labels of both parts, once it has been read.
+        published: the checksum that its data have as published, where known.
         missing: why it is not present and how to get it.
     """
 
@@ -35,6 +36,7 @@ class Facts:
     train_count: int | None
     test_count: int | None
     checksum: str | None
+    published: str | None
     missing: str | None
 
     def as_dict(self) -> dict[str, Any]:
@@ -60,6 +62,7 @@ def facts(name: str, data_root: Path | str | None = None) -> Facts:
         train_count=counts[0],
         test_count=counts[1],
         checksum=entry.checksum if entry else None,
+        published=_published_checksum(source),
         missing=None if files else source.missing(),
     )
 
@@ -68,6 +71,10 @@ def _published_counts(source: Source) -> tuple[int, int] | tuple[None, None]:
     if isinstance(source, Registered):
         return source.dataset.train_count, source.dataset.test_count
     return None, None
+
+
+def _published_checksum(source: Source) -> str | None:
+    return source.dataset.checksum if isinstance(source, Registered) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +121,7 @@ def _checksum(reading: Reading) -> str:
 
 
 def _published_problems(source: Source, checksum: str) -> list[str]:
-    published = source.dataset.checksum if isinstance(source, Registered) else None
+    published = _published_checksum(source)
     if published in (None, checksum):
         return []
     return [

@@ -97,7 +97,8 @@ def verify(
 ) -> None:
     """Read datasets anew and compare counts and checksums with the published and cached ones.
 
-    Without names every dataset that is present is verified. Exit code 1: something differs.
+    Without names every dataset that is present is verified. What is sound is cached for the runs to
+    come. Exit code 1: something differs.
 
     Example: `bench data verify digits fashion-mnist`
     """

@@ -99,6 +99,8 @@ class Verification:
 def verify(name: str, data_root: Path | str | None = None) -> Verification:
     """Read a dataset from its source and compare counts and checksums, published and cached.
 
+    What is sound and was not cached yet is cached for the runs to come.
+
     Raises:
         UnknownName: no such dataset.
         MissingData: it is not on this machine.
@@ -110,6 +112,8 @@ def verify(name: str, data_root: Path | str | None = None) -> Verification:
     except BadFile as error:
         return Verification(name=source.name, checksum=None, problems=(str(error),))
     problems = [*_published_problems(source, checksum), *_cache_problems(slot, checksum)]
+    if not problems and slot.find() is None:
+        slot.build()
     return Verification(name=source.name, checksum=checksum, problems=tuple(problems))
 
 

@@ -285,6 +285,14 @@ def test_the_verify_command_fails_when_something_differs(root: Path) -> None:
     assert "000.png" in "".join(bad.stdout.split())
 
 
+@pytest.mark.usefixtures("root")
+def test_what_was_verified_is_cached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "empty"))
+    assert not datasets.facts("digits").cached
+    assert datasets.verify("digits").problems == ()
+    assert datasets.facts("digits").cached
+
+
 @pytest.mark.usefixtures("stranger")
 def test_the_fetch_command_downloads_what_is_missing(root: Path) -> None:
     runner = CliRunner()

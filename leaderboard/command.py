@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from leaderboard import exporting
+from leaderboard import covering, exporting
 from leaderboard.console import (
     RESULTS,
     RUNS,
@@ -47,6 +47,7 @@ app = typer.Typer(
 )
 app.command()(exporting.table)
 app.command()(exporting.export)
+app.command()(covering.coverage)
 
 
 @app.command()

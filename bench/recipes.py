@@ -116,13 +116,8 @@ class Recipe:
         Fields younger than the first published records are left out at their defaults, so that
         what those records say stands.
         """
-        values = dict(vars(self))  # dataclasses.asdict copies every value: plans have many recipes
-        for key, value in LEFT_OUT.items():
-            if values[key] == value:
-                del values[key]
-        if self.distillation is not None:
-            values["distillation"] = asdict(self.distillation)
-        return values
+        unchanged = {key for key, value in LEFT_OUT.items() if getattr(self, key) == value}
+        return {key: value for key, value in asdict(self).items() if key not in unchanged}
 
 
 LEFT_OUT = {"labels": "own", "mixing": "none"}

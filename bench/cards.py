@@ -287,6 +287,11 @@ def resolve(
     return Resolved(parameters=values, preset=f"{tier}{changed}")
 
 
+def methods_of(tier: Tier) -> tuple[str, ...]:
+    """Every installed method that takes part in a tier unnamed."""
+    return tuple(name for name in plugins.names("methods") if tier in card(name).tiers)
+
+
 def preset_of(record: Record) -> Mapping[str, Scalar] | None:
     """Parameters of a record's method for its cell with nothing changed.
 

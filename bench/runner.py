@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import cards, datasets, networks, plugins
+from bench import cards, datasets, networks
 from bench.errors import InvalidValue, MissingData, NotApplicable
 from bench.planning import Job, Request, Rules, Sweep, jobs, load_rules
 from bench.recipes import Precision
@@ -218,9 +218,7 @@ def _swept(sweeps: Sequence[Sweep]) -> tuple[str, ...]:
 
 def _methods_of(rules: Rules) -> tuple[str, ...]:
     """The protocol's own choice, or every method that takes part in its tier unnamed."""
-    return rules.default_methods or tuple(
-        name for name in plugins.names("methods") if rules.tier in cards.card(name).tiers
-    )
+    return rules.default_methods or cards.methods_of(rules.tier)
 
 
 def _references(options: Options, rules: Rules) -> dict[str, tuple[str, DatasetSpec]]:

@@ -101,6 +101,11 @@ class Budget:
             )
         return cls(kind, int(number))  # type: ignore[arg-type]
 
+    @property
+    def word(self) -> str:
+        """What ``--budget`` takes for it, at its shortest."""
+        return str(self).removeprefix("ipc ")
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a record or a header."""
         return {"kind": self.kind, "count": self.count}

@@ -180,7 +180,7 @@ def show(
 ) -> None:
     """Print the tables, and below them those that their protocols make of the same records.
 
-    With `--json` the tables alone; `bench leaderboard export --format json` has both.
+    With `--json` the tables alone; `bench leaderboard table --format json` has both.
 
     Example: `bench leaderboard show --dataset digits`
     """

@@ -7,16 +7,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from bench import cards, datasets, planning, plugins
+from bench import cards, planning, plugins
 from bench.errors import BenchError, UnknownName
-from bench.planning import Request, Rules
-from bench.records import Record
+from bench.planning import Rules
+from bench.records import FINAL, Record
+from bench.runner import Options, plan
 from bench.specs import Budget
 from bench.trials import Tier, Trial
 from leaderboard.tables import counted
-
-FINAL = frozenset({"ok", "diverged", "skipped"})
-"""Outcomes that stand: the next run does not try these again."""
 
 Place = tuple[str, Budget]
 """A dataset, and what students get."""
@@ -58,7 +56,9 @@ class Cell:
         return tuple(name for name, count in self.planned.items() if self.recorded[name] < count)
 
 
-def coverage(records: Iterable[Record], tiers: Mapping[str, Iterable[Tier]]) -> list[Cell]:
+def coverage(
+    records: Iterable[Record], tiers: Mapping[str, Iterable[Tier]], dataset: str | None = None
+) -> list[Cell]:
     """Compare what the installed protocols plan with what stands.
 
     Every installed method that takes part in a tier is expected, in the cells that the rules plan
@@ -68,17 +68,17 @@ def coverage(records: Iterable[Record], tiers: Mapping[str, Iterable[Tier]]) -> 
     Args:
         records: any records.
         tiers: which ones, by protocol.
+        dataset: the only one that is asked for.
 
     Raises:
-        UnknownName: no such protocol or tier.
+        UnknownName: no such protocol or tier, or none of the grids has the dataset.
     """
     standing = {record.id for record in counted(records) if record.status in FINAL}
-    return [
-        cell
-        for protocol, wanted in tiers.items()
-        for tier in wanted
-        for cell in _cells(planning.load_rules(protocol, tier), standing)
-    ]
+    grids = [planning.load_rules(name, tier) for name, wanted in tiers.items() for tier in wanted]
+    known = {name for rules in grids for name in rules.default_datasets}
+    if dataset is not None and dataset not in known:
+        raise UnknownName("dataset in these grids", dataset, known)
+    return [cell for rules in grids for cell in _cells(rules, standing, dataset)]
 
 
 def tiers_of(
@@ -105,10 +105,11 @@ def tiers_of(
     }
 
 
-def _cells(rules: Rules, standing: set[str]) -> Iterator[Cell]:
+def _cells(rules: Rules, standing: set[str], only: str | None) -> Iterator[Cell]:
+    names = tuple(name for name in rules.default_datasets if only in (None, name))
     cells: dict[Place, dict[str, set[str]]] = defaultdict(dict)
-    for asked in _methods(rules):
-        for (method, dataset, budget), trials in _planned(rules, asked).items():
+    for asked in _methods(rules) if names else ():
+        for (method, dataset, budget), trials in _planned(rules, asked, names).items():
             cells[dataset, budget].setdefault(method, set()).update(trials)
     for (dataset, budget), methods in sorted(cells.items()):
         missing = {name: trials for name, trials in methods.items() if trials - standing}
@@ -131,35 +132,34 @@ def _command(rules: Rules, dataset: str, budget: Budget, missing: Mapping[str, s
     asked = _planned(rules, name, (dataset,), (budget,))
     own = {trial for (method, *_), found in asked.items() if method == name for trial in found}
     if budget.kind != "full" and own == trials:
-        words += ["--budget", str(budget).removeprefix("ipc ")]
+        words += ["--budget", budget.word]
     return shlex.join(words)
 
 
 def _methods(rules: Rules) -> tuple[str, ...]:
     if "sweeps" in getattr(rules, "heeds", frozenset()):
         return rules.default_methods
-    return tuple(name for name in plugins.names("methods") if rules.tier in cards.card(name).tiers)
+    return cards.methods_of(rules.tier)
 
 
 def _planned(
-    rules: Rules, method: str, names: tuple[str, ...] = (), budgets: tuple[Budget, ...] = ()
+    rules: Rules, method: str, names: tuple[str, ...], budgets: tuple[Budget, ...] = ()
 ) -> dict[tuple[str, str, Budget], set[str]]:
-    """Ids of the trials that a request for a method plans, by method, dataset and budget.
+    """Ids of the trials that a run of a method plans, by method, dataset and budget.
 
     Rules may add trials of other methods, to hold it against. There are none where they refuse it.
     """
-    names = names or tuple(rules.default_datasets)
-    facts = {name: datasets.facts(name) for name in names}
-    request = Request(
+    options = Options(
+        protocol=rules.name,
+        tier=rules.tier,
         methods=(method,),
-        specs={name: datasets.describe(name) for name in names},
-        checksums={name: known.checksum or known.published or "" for name, known in facts.items()},
+        datasets=names,
         budgets=budgets,
-        seeds=rules.default_seeds,
+        fresh=True,  # what stands is in the results, not in a store
     )
     trials: dict[tuple[str, str, Budget], set[str]] = defaultdict(set)
     try:
-        for trial in rules.plan(request):
+        for trial in plan(options, read_data=False).trials:
             trials[trial.method, trial.distillation.dataset, _students(trial)].add(trial.id)
     except BenchError:  # not a method for these rules
         return {}

@@ -44,17 +44,11 @@ def coverage(
 
     Example: `bench leaderboard coverage --protocol ipc-grid --tier quick`
     """
-    from bench.errors import UnknownName
     from leaderboard.coverage import coverage as compare
     from leaderboard.coverage import tiers_of
 
     reading = read(results, own_stores(store))
-    cells = compare(reading.records, tiers_of(reading.records, protocol, tier))
-    if dataset is not None:
-        known = {cell.dataset for cell in cells}
-        if dataset not in known:
-            raise UnknownName("dataset in these grids", dataset, known)
-        cells = [cell for cell in cells if cell.dataset == dataset]
+    cells = compare(reading.records, tiers_of(reading.records, protocol, tier), dataset)
     if as_json:
         print_json([_plain(cell) for cell in cells])
     elif commands:

@@ -55,8 +55,7 @@ def remarks(key: TableKey, row: Row) -> list[str]:
 def _budgets(rows: Iterable[Row]) -> list[str]:
     """Of merged sets the budget of each; none for ceilings, which have all images."""
     asked = {record.trial.budget for row in rows if not row.ceiling for record in row.records}
-    texts = [str(budget).removeprefix("ipc ") for budget in sorted(asked)]
-    return [word for text in texts for word in ("--budget", text)]
+    return [word for budget in sorted(asked) for word in ("--budget", budget.word)]
 
 
 def _options(key: TableKey, row: Row) -> list[str]:

@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench.datasets.dataset import Part
+from bench.datasets.dataset import Part, Reading
 from bench.datasets.locations import cache_folder
 from bench.errors import BadFile, InvalidValue
 from bench.files import (
@@ -141,15 +141,15 @@ class Slot:
         current = entry.fingerprint == self.fingerprint
         return entry if current and self.source.spec in (None, entry.spec) else None
 
-    def build(self) -> Entry:
-        """Read the dataset from its source and write the entry, facts last.
+    def build(self, reading: Reading | None = None) -> Entry:
+        """Write the entry, facts last, of what was read from the source, or is read now.
 
         Raises:
             BadFile: the source is broken.
             StoreError: the cache folder cannot be written.
         """
         log.info("Reading %s from %s; from now on it is cached.", self.source.name, self.files[0])
-        reading = self.source.read()
+        reading = reading or self.source.read()
         parts: dict[PartName, Part] = {"train": reading.train, "test": reading.test}
         entry = Entry(
             fingerprint=self.fingerprint,

@@ -108,12 +108,13 @@ def verify(name: str, data_root: Path | str | None = None) -> Verification:
     source = locate(name, data_root)
     slot = Slot(source, require_files(source))
     try:
-        checksum = _checksum(source.read())
+        reading = source.read()
+        checksum = _checksum(reading)
     except BadFile as error:
         return Verification(name=source.name, checksum=None, problems=(str(error),))
     problems = [*_published_problems(source, checksum), *_cache_problems(slot, checksum)]
     if not problems and slot.find() is None:
-        slot.build()
+        slot.build(reading)
     return Verification(name=source.name, checksum=checksum, problems=tuple(problems))
 
 

@@ -56,9 +56,8 @@ def asked_by(command: str) -> tuple[Trial, ...]:
 )
 def test_the_commands_do_the_whole_grid(protocol: str) -> None:
     cells = quick(protocol).values()
-    asked = {trial.id for cell in cells for trial in asked_by(cell.command)}
-    found = [record(trial) for cell in cells for trial in asked_by(cell.command)]
-    done = quick(protocol, found).values()
+    asked = {trial.id: trial for cell in cells for trial in asked_by(cell.command)}
+    done = quick(protocol, map(record, asked.values())).values()
     assert len(asked) == sum(sum(cell.planned.values()) for cell in cells) > 0
     assert all(cell.recorded == cell.planned and not cell.command for cell in done)
 

@@ -234,7 +234,7 @@ def _command(place: Place, members: Sequence[Work]) -> str:
     methods = dict.fromkeys(work.method for work in members)
     words = ["bench", "profile", "--method", ",".join(methods), "--tier", place.tier]
     words += ["--dataset", place.dataset]
-    words += ["--budget", str(place.budget).removeprefix("ipc ")]
+    words += ["--budget", place.budget.word]
     forecast = devices(members, "forecast")
     return wording.command(*words, *(["--forecast", ",".join(forecast)] if forecast else []))
 
